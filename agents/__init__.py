@@ -1,0 +1,1 @@
+"""Reference clients: they know nothing of the server's code, and the server nothing of theirs."""

@@ -1,0 +1,1 @@
+"""What the two programs share: errors, keys, certificate paths, signatures, files that survive a crash."""

@@ -1,0 +1,87 @@
+"""When a product does what by itself (WP "License states"). Pure; times are Unix ms.
+
+| what | when |
+|---|---|
+| authorization request | every 30 days |
+| after a failed one | authorized: 23 h; out of compliance: 15 min for 2 h, then 4 h; authorization expired: 1 h |
+| renewal | at 180 days; after a failed one every hour until the certificate ends |
+| warning of the certificate's end | 60, 30 days before, then weekly, daily in the last week, hourly on the last day |
+| message while out of compliance or expired | weekly |
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from agents.smart_agent.state import Plan, State
+from agents.smart_agent.status import AuthorizationState, authorization_state, evaluation_left, is_consuming
+
+MINUTE: Final = 60 * 1000
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+WEEK: Final = 7 * DAY
+RENEW_RETRY: Final = HOUR
+WARNINGS: Final = (
+    60 * DAY,
+    *(days * DAY for days in (30, 23, 16, 9)),
+    *(days * DAY for days in range(7, 1, -1)),
+    *(hours * HOUR for hours in range(24, 0, -1)),
+)
+"""How long before the certificate's end."""
+NAGGING: Final = frozenset({AuthorizationState.OUT_OF_COMPLIANCE, AuthorizationState.AUTHORIZATION_EXPIRED})
+
+
+class Kind(StrEnum):
+    AUTHORIZE = "authorize"
+    RENEW = "renew"
+    WARN = "warn"
+    NAG = "nag"
+    AUTHORIZATION_ENDS = "authorization_ends"
+    IDENTITY_ENDS = "identity_ends"
+    EVALUATION_ENDS = "evaluation_ends"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Due:
+    at: int
+    kind: Kind
+
+
+def list_due(state: State, now: int) -> list[Due]:
+    """Everything that lies ahead or is due, soonest first; one of each kind. `state` is settled."""
+    return sorted(_find_due(state, state.plan, now))
+
+
+def retry_delay(state: State, now: int) -> int:
+    """How long to wait after a failed authorization request."""
+    standing = authorization_state(state, now)
+    if standing is AuthorizationState.OUT_OF_COMPLIANCE:
+        failing = 0 if state.plan.failing_since is None else now - state.plan.failing_since
+        return 15 * MINUTE if failing < 2 * HOUR else 4 * HOUR
+    return 23 * HOUR if standing is AuthorizationState.AUTHORIZED else HOUR
+
+
+def _find_due(state: State, plan: Plan, now: int) -> Iterator[Due]:
+    identity, authorization = state.identity, state.authorization
+    if identity is None:
+        if state.evaluation.since is not None and plan.told.get(Kind.EVALUATION_ENDS) is None:
+            yield Due(now + evaluation_left(state) * 1000, Kind.EVALUATION_ENDS)
+        return
+    yield Due(identity.expires_at, Kind.IDENTITY_ENDS)
+    planned = identity.renew_at if state.renewal is None else now
+    yield Due(plan.renew_at if plan.renew_at is not None else planned, Kind.RENEW)
+    yield from (Due(at, Kind.WARN) for at in _next_warning(identity.expires_at, plan.warned_at))
+    if authorization is not None:
+        yield Due(plan.authorize_at or authorization.next_at, Kind.AUTHORIZE)
+        if plan.told.get(Kind.AUTHORIZATION_ENDS) != authorization.expires_at:
+            yield Due(authorization.expires_at, Kind.AUTHORIZATION_ENDS)
+    elif is_consuming(state):
+        yield Due(plan.authorize_at or now, Kind.AUTHORIZE)
+    if authorization_state(state, now) in NAGGING:
+        yield Due(now if plan.nagged_at is None else plan.nagged_at + WEEK, Kind.NAG)
+
+
+def _next_warning(expires_at: int, warned_at: int) -> list[int]:
+    ahead = [expires_at - before for before in WARNINGS if expires_at - before > warned_at]
+    return ahead[:1]

@@ -1,0 +1,62 @@
+"""Celery: workers that drain rows, nudged by name or by the beat. Messages carry no data."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+from cssm.schedule import beat_schedule, task_routes
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cssm.settings")
+
+app = Celery("cssm")
+
+
+def _configure() -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "broker_url": settings.CELERY_BROKER_URL,
+        "task_ignore_result": True,
+        "task_default_queue": "default",
+        "task_routes": task_routes(),
+        "beat_schedule": beat_schedule(),
+        "beat_schedule_filename": str(settings.VAR_DIR / "beat-schedule"),
+        "broker_connection_retry_on_startup": True,
+        "worker_prefetch_multiplier": 1,
+        "task_acks_late": False,
+        "timezone": "UTC",
+        "imports": [
+            "cssm.common.tasks",
+            "pki.tasks",
+            "accounts.tasks",
+            "alerts.tasks",
+            "licensing.tasks",
+            "sync.tasks",
+        ],
+        "worker_send_task_events": False,
+        "event_queue_exclusive": False,
+    }
+    if settings.CELERY_BROKER_URL.startswith("filesystem:"):
+        folder = settings.EMBEDDED_BROKER_DIR
+        for part in ("messages", "control"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        config["broker_transport"] = "cssm.common.file_broker:Transport"
+        config["broker_transport_options"] = {
+            "data_folder_in": str(folder / "messages"),
+            "data_folder_out": str(folder / "messages"),
+            "control_folder": str(folder / "control"),
+            "store_processed": False,
+        }
+        config["worker_enable_remote_control"] = False
+    elif settings.CELERY_BROKER_URL.startswith("redis"):
+        config["broker_transport_options"] = {"global_keyprefix": f"{settings.KEY_PREFIX}:"}
+    return config
+
+
+app.add_defaults(_configure)
+
+
+@setup_logging.connect
+def _keep_logging(**_: Any) -> None:
+    """Celery must not replace the logging configured in the settings."""

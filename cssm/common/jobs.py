@@ -1,0 +1,37 @@
+"""Nudges: telling a worker, by name and without data, that there are rows to work on.
+
+What must happen is a row that a sweep drains. A nudge only makes it happen sooner, so losing one costs one sweep
+interval and never work: broker errors are logged and swallowed, and nudges of one name are sent at most every
+`MIN_INTERVAL_SECONDS` from one process.
+"""
+
+import time
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+from kombu.exceptions import KombuError
+
+log = structlog.get_logger(__name__)
+
+MIN_INTERVAL_SECONDS = 0.1
+_last_sent: dict[str, float] = {}
+
+
+def nudge(task_name: str, *, using: str | None = None) -> None:
+    """Ask for `task_name` to run soon after the current transaction commits (at once outside of one)."""
+    transaction.on_commit(lambda: _send(task_name), using=using, robust=True)
+
+
+def _send(task_name: str) -> None:
+    if not settings.NUDGES_ENABLED:
+        return
+    moment = time.monotonic()
+    if moment - _last_sent.get(task_name, -1.0) < MIN_INTERVAL_SECONDS:
+        return
+    _last_sent[task_name] = moment
+    try:
+        current_app.send_task(task_name, ignore_result=True, retry=False)
+    except (KombuError, OSError) as error:
+        log.warning("nudge_lost", task=task_name, error=type(error).__name__)

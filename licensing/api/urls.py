@@ -1,0 +1,55 @@
+"""Paths of the calls about licensing, below the version."""
+
+from django.urls import URLPattern, URLResolver, path
+
+from accounts.api.urls import ACCOUNT, VIRTUAL_ACCOUNT
+from licensing.api import (
+    devices,
+    duplicates,
+    explain,
+    families,
+    history,
+    ownership,
+    pools,
+    reservation_list,
+    reservations,
+    tags,
+    tokens,
+    transfers,
+)
+
+v1: list[URLPattern | URLResolver] = [
+    path(f"{VIRTUAL_ACCOUNT}/tokens", tokens.TokensView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/tokens/revoke", tokens.TokenRevocationView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/devices", devices.VirtualAccountDevicesView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/devices/transfer", transfers.DeviceTransferView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/licenses/transfer", transfers.LicenseTransferView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/reserve-licenses", reservations.ReserveView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/update-licenses", reservations.UpdateView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/confirm-licenses", reservations.ConfirmView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/reservations/cancel-update", reservations.CancelUpdateView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/reservations/return", reservations.ReturnView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/reservations/rehost", reservations.RehostView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/reservations/offers", reservation_list.OffersView.as_view()),
+    path(f"{ACCOUNT}/reservations", reservation_list.ReservationsView.as_view()),
+    path(f"{ACCOUNT}/devices", devices.DevicesView.as_view()),
+    path(f"{ACCOUNT}/licenses", pools.LicensesView.as_view()),
+    path(f"{ACCOUNT}/pools/<str:va>/<path:tag>/explain", explain.ExplainView.as_view()),
+    path(f"{ACCOUNT}/usage-history", history.UsageHistoryView.as_view()),
+    path(f"{ACCOUNT}/license-subscriptions", ownership.SubscriptionsView.as_view()),
+    path(f"{ACCOUNT}/tags", tags.TagsView.as_view()),
+    path(f"{ACCOUNT}/tags/rename", tags.TagRenamingView.as_view()),
+    path(f"{ACCOUNT}/tags/delete", tags.TagDeletionView.as_view()),
+    path(f"{ACCOUNT}/tags/assign", tags.TagAssignmentView.as_view()),
+    path(f"{ACCOUNT}/search", tags.SearchView.as_view()),
+    path(f"{ACCOUNT}/duplicates", duplicates.DuplicatesView.as_view()),
+    path(f"{ACCOUNT}/duplicates/remove", duplicates.DuplicateRemovalView.as_view()),
+    path("operator/families", families.FamiliesView.as_view()),
+    path("operator/licenses/higher", families.HigherView.as_view()),
+    path("operator/orders", ownership.OrdersView.as_view()),
+]
+
+v2: list[URLPattern | URLResolver] = [
+    path(f"{VIRTUAL_ACCOUNT}/devices/remove", devices.DeviceRemovalView.as_view()),
+    path(f"{VIRTUAL_ACCOUNT}/reserve-licenses", reservations.ReserveViewV2.as_view()),
+]

@@ -1,0 +1,1 @@
+"""The catalog: which tags there are and what they name."""

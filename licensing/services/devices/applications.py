@@ -1,0 +1,105 @@
+"""What is checked of a registration before anything is written: cheap things first, then what only a signer may ask."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from accounts.states import AccountStatus
+from cssm.common.ratelimit import Limit
+from licensing.codecs.device_data import Registration, parse_registration
+from licensing.codecs.device_message import Envelope, Request
+from licensing.codecs.refusals import Refusal, RefusalCode
+from licensing.models import IdToken, ProductInstance
+from licensing.services.devices.claims import find_claim, refuse_foreign_claim, refuse_reserved
+from licensing.services.devices.identities import match_identifier, owns_key, read_csr
+from licensing.services.devices.tokens import find_token
+from licensing.states import InstanceState, TokenState
+from pki.crypto.csr import ParsedCsr
+from pki.crypto.messages import verify_signature
+
+REGISTRATIONS: Final = Limit("registrations", per_second=100, burst=2000)
+LOST_ANSWER_GRACE: Final = timedelta(hours=24)
+
+_TOKEN_REFUSALS: Final = {
+    TokenState.REVOKED: (RefusalCode.TOKEN_REVOKED, "The ID token was revoked."),
+    TokenState.EXPIRED: (RefusalCode.TOKEN_EXPIRED, "The ID token has expired."),
+    TokenState.EXHAUSTED: (RefusalCode.TOKEN_EXHAUSTED, "The ID token has been used as often as it may be."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A registration request whose signature is by the key of its CSR."""
+
+    request: Request
+    registration: Registration
+    csr: ParsedCsr
+    key_digest: str
+
+    @property
+    def udi(self) -> str:
+        return self.request.sudi.udi
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What an application may do; `brings_key`: its key is that of an earlier registration of the same product."""
+
+    token: IdToken
+    identifier: str
+    brings_key: bool
+
+
+def read_application(*, envelope: Envelope, request: Request) -> Application:
+    """Raises `Refusal`: MALFORMED, CSR_INVALID, SIGNATURE_INVALID. No database."""
+    registration = parse_registration(request.data)
+    csr = read_csr(registration.csr)
+    if not verify_signature(csr.spki_der, envelope.signature_bytes, envelope.signed_bytes):
+        raise Refusal(RefusalCode.SIGNATURE_INVALID, "The signature is not by the key of the CSR.")
+    return Application(request, registration, csr, hashlib.sha256(csr.spki_der).hexdigest())
+
+
+def admit(*, application: Application, now: datetime) -> Admission:
+    """Everything else. Raises `Refusal`: UDI_MISMATCH, CSR_INVALID, TOKEN_…, UDI_REGISTERED_ELSEWHERE, RATE_LIMITED."""
+    identifier = match_identifier(application.csr, application.request.sudi)
+    brings_key = owns_key(key_digest=application.key_digest, udi=application.udi)
+    token = find_token(application.registration.id_token)
+    if token is None or not _is_live(token):
+        raise Refusal(RefusalCode.TOKEN_INVALID, "There is no such ID token.", where="$.data.id_token")
+    claim = find_claim(application.udi)
+    free = is_free_of_charge(previous=claim.instance if claim else None, token=token, now=now)
+    _refuse_spent_token(token, free=free, now=now)
+    if claim is not None:
+        refuse_foreign_claim(claim, smart_account_id=token.smart_account_id, now=now)
+        refuse_reserved(claim)
+    wait = REGISTRATIONS.take(str(token.smart_account_id), now=now)
+    if wait:
+        raise Refusal(
+            RefusalCode.RATE_LIMITED,
+            "More than 100 registrations per second into this Smart Account.",
+            retry_seconds=wait,
+        )
+    return Admission(token, identifier, brings_key)
+
+
+def is_free_of_charge(*, previous: ProductInstance | None, token: IdToken, now: datetime) -> bool:
+    """Whether this is the same product once more, with the same token, since the answer (or its key) got lost."""
+    return (
+        previous is not None
+        and previous.state == InstanceState.REGISTERING
+        and previous.token_id == token.pk
+        and previous.registered_at > now - LOST_ANSWER_GRACE
+    )
+
+
+def _is_live(token: IdToken) -> bool:
+    return token.virtual_account.deleted_at is None and token.smart_account.status == AccountStatus.ACTIVE
+
+
+def _refuse_spent_token(token: IdToken, *, free: bool, now: datetime) -> None:
+    state = token.state_at(now)
+    if state is TokenState.ACTIVE or (state is TokenState.EXHAUSTED and free):
+        return
+    code, message = _TOKEN_REFUSALS[state]
+    raise Refusal(code, message, where="$.data.id_token")

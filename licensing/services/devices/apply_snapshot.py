@@ -1,0 +1,204 @@
+"""Applying what an on-prem server says of its instances: one set-based step in one transaction, all or nothing.
+
+Use changes in the pools by exactly the difference of what was counted before and after, of the instances concerned.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import connection, transaction
+
+from accounts.models import SmartAccount, VirtualAccount
+from accounts.services.events import record_events
+from accounts.states import ExportStatus
+from cssm.common.actor import Actor
+from cssm.common.jobs import nudge
+from licensing.models import License, Origin, Snapshot
+from licensing.services.devices import snapshot_sql as sql
+from licensing.services.devices.claims import SILENCE_RELEASES
+from licensing.services.pools.deltas import FOLD_TASK
+from licensing.services.pools.units import ensure_pools
+
+CONTACT_EVERY: Final = timedelta(days=1)
+SAMPLE: Final = 200
+_ANALYZE_FROM: Final = 2_000
+_FETCH: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class UseChange:
+    """By how much the counted use of one license in one Virtual Account grows."""
+
+    virtual_account_id: int
+    license_id: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedInstance:
+    """Stored, or only named, and not counted; `reason` is a code."""
+
+    external_id: str
+    udi_pid: str
+    udi_serial_number: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the snapshot changed. `added`, `removed` and `moved` hold the first UDIs of each."""
+
+    named: int = 0
+    added_count: int = 0
+    returned_count: int = 0
+    removed_count: int = 0
+    changed_count: int = 0
+    moved_count: int = 0
+    use_changed_count: int = 0
+    added: Sequence[str] = ()
+    removed: Sequence[str] = ()
+    moved: Sequence[str] = ()
+    use: Sequence[UseChange] = ()
+    marked: Sequence[MarkedInstance] = field(default=())
+
+
+def apply_snapshot(*, actor: Actor, snapshot: Snapshot, full: bool, generated: datetime, now: datetime) -> Outcome:
+    """Make the instances and use of the snapshot's origin what it says, in the caller's transaction.
+
+    `full` ends the instances that it does not name. `generated` is when the server wrote it. The accounts must have
+    been linked (`staging.link_accounts`). Two of one origin wait for each other.
+    """
+    with transaction.atomic():
+        Origin.objects.select_for_update().get(pk=snapshot.origin_id)
+        run = _Run(actor, snapshot, full, generated, now)
+        try:
+            return run.apply()
+        finally:
+            if not connection.needs_rollback:
+                run.drop_tables()
+
+
+def end_origin(*, actor: Actor, origin: Origin, smart_account_id: int, now: datetime) -> Outcome:
+    """End every instance of the origin, in the caller's transaction: its server was removed."""
+    snapshot = Snapshot.objects.create(origin=origin, smart_account_id=smart_account_id, created_at=now)
+    outcome = apply_snapshot(actor=actor, snapshot=snapshot, full=True, generated=now, now=now)
+    snapshot.delete()
+    return outcome
+
+
+class _Run:
+    def __init__(self, actor: Actor, snapshot: Snapshot, full: bool, generated: datetime, now: datetime) -> None:
+        self.actor, self.snapshot, self.now = actor, snapshot, now
+        self.dialect = sql.DIALECT[connection.vendor]
+        stored = connection.ops.adapt_datetimefield_value
+        restricted = SmartAccount.objects.filter(pk=snapshot.smart_account_id, export_status=ExportStatus.RESTRICTED)
+        self.parameters: dict[str, Any] = {
+            "snap": snapshot.pk,
+            "origin": snapshot.origin_id,
+            "sa": snapshot.smart_account_id,
+            "now": stored(now),
+            "generated": stored(generated),
+            "lapse": stored(now - SILENCE_RELEASES),
+            "refresh": stored(generated - CONTACT_EVERY),
+            "restricted": restricted.exists(),
+            "full": full,
+        }
+
+    def apply(self) -> Outcome:
+        self.drop_tables()
+        self.analyze("licensing_stagedinstance", "licensing_stageduse")
+        self.run(sql.NAMED, sql.GONE)
+        self.analyze("snap_named", "snap_gone")
+        self.run(*sql.MAKE, *sql.USE, *sql.CLAIMS)
+        self.analyze("snap_candidate", "snap_use")
+        if connection.vendor == "postgresql":
+            self.run(sql.LOCK_CLAIMS)
+        self.run(sql.VERDICT, *sql.AFFECTED)
+        self.analyze("snap_verdict", "snap_affected")
+        self.run(sql.BEFORE, *sql.CHANGE_ROWS, sql.CHANGE)
+        use = [UseChange(va, license_id, int(quantity)) for va, license_id, quantity in self.rows(sql.USE_BY_POOL)]
+        if use:
+            self.ensure_pools(use)
+            self.run(sql.DELTAS)
+            nudge(FOLD_TASK)
+        return self.tell(use)
+
+    def tell(self, use: Sequence[UseChange]) -> Outcome:
+        samples = {name: self.record(name, statement) for name, statement in sql.EVENTS.items()}
+        ((added, returned, changed, moved, named),) = self.rows(sql.COUNTS)
+        ((removed,),) = self.rows(sql.COUNT_GONE)
+        ((use_changed,),) = self.rows(sql.COUNT_USE)
+        return Outcome(
+            named=int(named),
+            added_count=int(added),
+            returned_count=int(returned),
+            removed_count=int(removed),
+            changed_count=int(changed),
+            moved_count=int(moved),
+            use_changed_count=int(use_changed),
+            added=samples["instance.synchronized_in"],
+            removed=samples["instance.synchronized_out"],
+            moved=samples["instance.moved_by_server"],
+            use=use,
+            marked=[MarkedInstance(*row) for row in self.rows(sql.MARKED)],
+        )
+
+    def record(self, name: str, statement: str) -> list[str]:
+        """One event for each row; returns the first UDIs."""
+        first: list[str] = []
+
+        def rows() -> Iterator[tuple[int, str, str, dict[str, str]]]:
+            for virtual_account_id, piid, udi, external_id in self.rows(statement):
+                if len(first) < SAMPLE:
+                    first.append(udi)
+                data = {"udi": udi, "external_id": external_id, "server": self.actor.label}
+                yield virtual_account_id, "product_instance", _uuid_text(piid), data
+
+        smart_account_id = self.snapshot.smart_account_id
+        record_events(actor=self.actor, name=name, smart_account_id=smart_account_id, rows=rows(), now=self.now)
+        return first
+
+    def ensure_pools(self, use: Sequence[UseChange]) -> None:
+        """The pools of all that changed, made where missing, Virtual Account by Virtual Account in one order."""
+        wanted: dict[int, set[int]] = {}
+        for change in use:
+            wanted.setdefault(change.virtual_account_id, set()).add(change.license_id)
+        owners = dict(VirtualAccount.objects.filter(pk__in=wanted).values_list("pk", "smart_account_id"))
+        for virtual_account_id in sorted(wanted):
+            ensure_pools(
+                smart_account_id=owners[virtual_account_id],
+                virtual_account_id=virtual_account_id,
+                licenses=License.objects.filter(pk__in=wanted[virtual_account_id]),
+            )
+
+    def run(self, *statements: str) -> None:
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement.format(**self.dialect), self.parameters)
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement.format(**self.dialect), self.parameters)
+            fetched: list[tuple[Any, ...]] = cursor.fetchall()
+            return fetched
+
+    def analyze(self, *tables: str) -> None:
+        """The planner knows nothing of rows written a moment ago, and would look each of them up one by one."""
+        if connection.vendor != "postgresql":
+            return
+        with connection.cursor() as cursor:
+            for table in tables:
+                cursor.execute(f"ANALYZE {table}")
+
+    def drop_tables(self) -> None:
+        with connection.cursor() as cursor:
+            for table in sql.TABLES:
+                cursor.execute(f"DROP TABLE IF EXISTS {table}")
+
+
+def _uuid_text(value: Any) -> str:
+    """A UUID as PostgreSQL gives it, or as SQLite keeps it: 32 hex digits."""
+    text = str(value)
+    return text if "-" in text else f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

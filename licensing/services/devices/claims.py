@@ -1,0 +1,68 @@
+"""One UDI counts once: which Smart Account owns a UDI in this installation."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from licensing.codecs.refusals import Refusal, RefusalCode
+from licensing.models import UdiClaim
+from licensing.services.devices.answers import Contended
+from licensing.states import InstanceState
+
+SILENCE_RELEASES: Final = timedelta(days=90)
+
+
+def find_claim(udi: str) -> UdiClaim | None:
+    """The claim on the UDI with its instance and that one's contact, if anyone has it."""
+    return UdiClaim.objects.select_related("instance__contact").filter(udi=udi).first()
+
+
+def take_claim(*, udi: str, smart_account_id: int, now: datetime) -> UdiClaim:
+    """The claim, locked until the caller's transaction ends; made where there was none. Raises `Refusal` as below.
+
+    Two that register the same UDI at once wait for each other here: the unique index orders them.
+    """
+    row = UdiClaim(udi=udi, smart_account_id=smart_account_id, last_contact_at=now)
+    UdiClaim.objects.bulk_create([row], ignore_conflicts=True)
+    locked = UdiClaim.objects.select_for_update(of=("self",)).select_related("instance__contact")
+    claim = locked.filter(udi=udi).first()
+    if claim is None:
+        raise Contended  # whoever held it released it while we waited
+    refuse_foreign_claim(claim, smart_account_id=smart_account_id, now=now)
+    return claim
+
+
+def refuse_foreign_claim(claim: UdiClaim, *, smart_account_id: int, now: datetime) -> None:
+    """Raises `Refusal` where another Smart Account holds it; after 90 days without contact it holds nothing.
+
+    A reserved product never speaks, and its silence says nothing.
+    """
+    if claim.smart_account_id == smart_account_id:
+        return
+    if not is_reserved(claim) and _last_contact(claim) < now - SILENCE_RELEASES:
+        return
+    raise Refusal(
+        RefusalCode.UDI_REGISTERED_ELSEWHERE,
+        f"{claim.udi} is registered in another Smart Account. Deregister it there first, or ask the operator.",
+        where="$.header.sudi",
+    )
+
+
+def is_reserved(claim: UdiClaim) -> bool:
+    """Whether the product holds a reservation."""
+    return claim.instance is not None and claim.instance.state == InstanceState.RESERVED
+
+
+def refuse_reserved(claim: UdiClaim) -> None:
+    """Raises `Refusal` (UDI_RESERVED): a product with a reservation is not replaced by registering it."""
+    if is_reserved(claim):
+        raise Refusal(
+            RefusalCode.UDI_RESERVED,
+            f"{claim.udi} holds a license reservation. Return that first.",
+            where="$.header.sudi",
+        )
+
+
+def _last_contact(claim: UdiClaim) -> datetime:
+    """Messages do not write the claim, so the instance's own receipt may know better."""
+    contact = None if claim.instance is None else getattr(claim.instance, "contact", None)
+    return claim.last_contact_at if contact is None else max(claim.last_contact_at, contact.last_contact_at)

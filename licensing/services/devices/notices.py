@@ -1,0 +1,54 @@
+"""What people are told of the life of product instances: rows that stand until their cure; alerts are made of them."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+from cssm.common.jobs import nudge
+from licensing.models import InstanceNotice, ProductInstance
+from licensing.states import NoticeKind
+
+OF_THE_LIVING: Final = frozenset(
+    {NoticeKind.FAILED_TO_CONNECT, NoticeKind.FAILED_TO_RENEW, NoticeKind.CLAIMED_ELSEWHERE}
+)
+
+
+def give_notice(*, instance: ProductInstance, kind: NoticeKind, at: datetime, due_at: datetime | None = None) -> bool:
+    """Once while it stands; returns whether it is new."""
+    if InstanceNotice.objects.standing().filter(instance=instance, kind=kind).exists():
+        return False
+    InstanceNotice.objects.create(
+        smart_account_id=instance.smart_account_id,
+        virtual_account_id=instance.virtual_account_id,
+        instance=instance,
+        kind=kind,
+        at=at,
+        due_at=due_at,
+    )
+    nudge("alerts.dispatch")
+    return True
+
+
+def clear_notices(*, instance_ids: Collection[int], kinds: Collection[NoticeKind], at: datetime) -> int:
+    """Their cure has come. Call it in the transaction of the cure."""
+    standing = InstanceNotice.objects.standing().filter(instance__in=instance_ids, kind__in=kinds)
+    cleared = standing.update(cleared_at=at, dispatched_at=None)
+    if cleared:
+        nudge("alerts.dispatch")
+    return cleared
+
+
+def clear_notices_of_product(*, udi: str, smart_account_id: int, at: datetime) -> int:
+    """The product is registered again: what befell its earlier registrations is mended."""
+    earlier = ProductInstance.objects.filter(udi=udi, smart_account=smart_account_id).values_list("pk", flat=True)
+    return clear_notices(instance_ids=list(earlier), kinds=list(NoticeKind), at=at)
+
+
+def move_notices(*, instance_ids: Collection[int], virtual_account_id: int, now: datetime) -> None:
+    """The instances are in another Virtual Account: its people are told, those of the old one are not any more."""
+    standing = InstanceNotice.objects.standing().filter(instance__in=instance_ids)
+    moved = list(standing)
+    standing.update(cleared_at=now, dispatched_at=None)
+    for notice in moved:
+        notice.pk, notice.virtual_account_id, notice.dispatched_at = None, virtual_account_id, None
+    InstanceNotice.objects.bulk_create(moved)

@@ -1,0 +1,1 @@
+"""What was bought: orders and the purchase lines they deliver."""

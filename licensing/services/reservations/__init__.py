@@ -1,0 +1,1 @@
+"""License reservation for products that never speak here: request code in, authorization code out."""

@@ -1,0 +1,91 @@
+"""Request codes as people enter them: read, and everything about them that can be told before anything is reserved."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from accounts.models import SmartAccount, VirtualAccount
+from cssm.common.actor import Actor
+from cssm.common.errors import Conflict, Invalid
+from cssm.common.permissions import Permission
+from licensing.codecs.request_code import WHERE, Part, RequestCode, read_request_code
+from licensing.models import Reservation, SoftwareTag
+from licensing.services.catalog.lookup import find_software
+from licensing.states import ReservationKind
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """A request code that is whole, and the software tag that its hash names."""
+
+    code: RequestCode
+    software: SoftwareTag
+
+    @property
+    def text(self) -> str:
+        return self.code.text
+
+
+def read_request(text: str) -> ReadRequest:
+    """The request that was meant. Raises `Invalid` naming the wrong part (`details["part"]`), as the codec does, or
+    SOFTWARE_UNKNOWN for a software hash that no known tag has. One query or two.
+    """
+    code = read_request_code(text, find_hashes=_find_hashes)
+    known = find_software(code.software_hash)
+    if not known:
+        raise Invalid(
+            f"The software part A{code.software_hash} is that of no software in the catalog. Compare it with what the"
+            " product shows; if it is right, ask the operator to import the software's tag.",
+            code="SOFTWARE_UNKNOWN",
+            where=WHERE,
+            details={"part": Part.SOFTWARE.value, "softwareHash": code.software_hash},
+        )
+    fitting = [tag for tag in known if code.udi.pid in tag.product_ids.split()]
+    return ReadRequest(code, (fitting or known)[0])
+
+
+def require_manage(actor: Actor, place: VirtualAccount | Reservation) -> None:
+    """Raises `NotFound` or `Forbidden` unless the actor manages the assets there: codes are shown to no one else."""
+    virtual_account_id = place.pk if isinstance(place, VirtualAccount) else place.virtual_account_id
+    actor.require(
+        Permission.MANAGE_ASSETS, smart_account_id=place.smart_account_id, virtual_account_id=virtual_account_id
+    )
+
+
+def check_account(account: SmartAccount, kind: ReservationKind) -> None:
+    """Raises `Conflict` where the operator has not switched this kind of reservation on for the account."""
+    if kind is ReservationKind.UNIVERSAL and not account.plr_enabled:
+        raise Conflict(
+            "Universal (permanent) reservations are not switched on for this Smart Account. Ask the operator.",
+            code="PLR_NOT_ENABLED",
+            where=WHERE,
+        )
+    if kind is ReservationKind.SPECIFIC and not account.slr_enabled:
+        raise Conflict(
+            "License reservation is not switched on for this Smart Account. Ask the operator.",
+            code="SLR_NOT_ENABLED",
+            where=WHERE,
+        )
+
+
+def find_earlier(*, smart_account_id: int, request: ReadRequest) -> Reservation | None:
+    """The reservation that this request code was used for.
+
+    Raises `Conflict` (REQUEST_CODE_SPENT) where that has ended: the product must make a new request code.
+    """
+    earlier = Reservation.objects.filter(smart_account=smart_account_id, request_code=request.text).first()
+    if earlier is not None and earlier.ended_at is not None:
+        raise Conflict(
+            f"This request code was used before, and that reservation of {earlier.udi} ended on"
+            f" {_day(earlier.ended_at)}. Let the product make a new request code.",
+            code="REQUEST_CODE_SPENT",
+            where=WHERE,
+        )
+    return earlier
+
+
+def _find_hashes(short_hash: str) -> list[str]:
+    return list(SoftwareTag.objects.filter(short_hash__iexact=short_hash).values_list("short_hash", flat=True)[:100])
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"

@@ -1,0 +1,22 @@
+"""The names of events about reservations, and how they read. No code stands in an event."""
+
+from typing import Final
+
+from accounts.states import register_events
+from cssm.common.text import mark
+
+RESERVATION_EVENTS: Final[dict[str, str]] = {
+    "reservation.authorized": mark("{summary} were reserved for {udi}, and an authorization code was issued."),
+    "reservation.update_issued": mark("The reservation of {udi} is to become {summary}: another code was issued."),
+    "reservation.update_cancelled": mark("The change of the reservation of {udi} was withdrawn; it stays {summary}."),
+    "reservation.confirmed": mark("{udi} has installed its authorization code: {summary}. Released: {released}."),
+    "reservation.returned": mark("{udi} gave its reservation back. Released: {released}."),
+    "reservation.rehosted": mark("The reservation of the failed product {udi} was rehosted to {replacement}."),
+    "reservation.expired": mark("All terms of the reservation of {udi} have ended."),
+    "reservation.moved": mark("The reservation of {udi}, {summary}, was transferred from {source} to {target}."),
+}
+
+
+def register_reservation_events() -> None:
+    """Called once, when the app is ready."""
+    register_events(RESERVATION_EVENTS)

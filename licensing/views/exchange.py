@@ -1,0 +1,76 @@
+"""Where devices post their messages (Smart Transport)."""
+
+import json
+from http import HTTPStatus
+from typing import Final
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.csrf import csrf_exempt
+
+from cssm.common.clock import read_clock
+from cssm.common.middleware import correlation_id_of
+from cssm.common.permissions import Access
+from licensing.codecs.device_message import OuterFormInvalid
+from licensing.services.exchange.dispatch import answer_message
+
+JSON: Final = "application/json"
+
+
+@method_decorator(csrf_exempt, name="dispatch")
+class DeviceMessageView(View):
+    """One signed message, one signed answer. Devices prove themselves by their keys, so there is nobody to sign in."""
+
+    permission = Access.PUBLIC
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        if request.content_type != JSON:
+            return _refuse(request, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The Content-Type must be {JSON}.")
+        body = read_body(request)
+        if body is None:
+            message = f"A message has at most {settings.DEVICE_BODY_LIMIT} bytes."
+            return _refuse(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+        try:
+            answer = answer_message(body=body, source_ip=source_of(request), now=read_clock())
+        except OuterFormInvalid as error:
+            place = f" (at {error.where})" if error.where else ""
+            return _refuse(request, HTTPStatus.BAD_REQUEST, f"This is not a device message: {error.message}{place}.")
+        # Devices' addresses pass by the middleware that would say how long it is.
+        return HttpResponse(answer, content_type=JSON, headers={"Content-Length": str(len(answer))})
+
+
+def source_of(request: HttpRequest) -> str:
+    """The address that a message comes from."""
+    source: str = getattr(request, "client_ip", "") or request.META.get("REMOTE_ADDR", "")
+    return source
+
+
+def read_body(request: HttpRequest) -> bytes | None:
+    """The body, or nothing where it is too long; what is announced as too long is not read at all."""
+    limit = settings.DEVICE_BODY_LIMIT
+    announced = request.META.get("CONTENT_LENGTH") or "0"
+    if announced.isdecimal() and int(announced) > limit:
+        return None
+    body: bytes = request.read(limit + 1)
+    return body if len(body) <= limit else None
+
+
+def _refuse(request: HttpRequest, status: HTTPStatus, message: str) -> HttpResponse:
+    content = {
+        "status": "ERROR",
+        "statusMessage": message,
+        "code": CODES[status],
+        "errors": [],
+        "correlationId": correlation_id_of(request),
+    }
+    return HttpResponse(json.dumps(content), content_type=JSON, status=status)
+
+
+CODES: Final = {
+    HTTPStatus.BAD_REQUEST: "MALFORMED",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "TOO_LARGE",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "UNSUPPORTED_MEDIA_TYPE",
+}

@@ -1,0 +1,1 @@
+"""Certificates, keys and signatures: pure functions, and the only code that imports `cryptography`."""

@@ -1,0 +1,85 @@
+"""Exchanges: how far a file is, what it changed, both of its files."""
+
+from uuid import UUID
+
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from cssm.common.api.description import changes, reads
+from cssm.common.api.fields import PageQuery
+from cssm.common.errors import NotFound
+from cssm.common.permissions import Permission
+from sync.api.servers import TAG, ServerApiView
+from sync.api.shapes import ExchangeAnswer, ExchangesAnswer, show_exchange
+from sync.api.uploads import YAML, answer_file
+from sync.models import Exchange
+from sync.services.queue import cancel_exchange
+from sync.services.servers import require
+from sync.states import ExchangeState, Side
+
+
+class ExchangeApiView(ServerApiView):
+    def find_exchange(self, key: int) -> Exchange:
+        """Where the server is registered now, the actor must hold the permission."""
+        own = Exchange.objects.visible_to(self.actor).filter(smart_account=self.smart_account, pk=key)
+        exchange = own.select_related("server").first()
+        if exchange is None:
+            raise NotFound("There is no such exchange in this Smart Account, or you have no access to it.")
+        permission = self.declared if isinstance(self.declared, Permission) else Permission.VIEW
+        require(self.actor, exchange.server, permission)
+        return exchange
+
+
+class ServerExchangesView(ExchangeApiView):
+    permission = Permission.VIEW
+
+    @reads(
+        "listExchanges",
+        "Files exchanged with an on-prem server, newest first",
+        ExchangesAnswer,
+        query=PageQuery,
+        tag=TAG,
+    )
+    def get(self, request: Request, domain: str, uuid: UUID) -> Response:
+        rows = Exchange.objects.filter(server=self.find_server(uuid)).select_related("server").order_by("-pk")
+        return self.success_page("exchanges", rows, self.read_page(), lambda row: show_exchange(row, self.base))
+
+
+class ExchangeView(ExchangeApiView):
+    permission = Permission.VIEW
+
+    @reads("getExchange", "How far a file is, and what it changed", ExchangeAnswer, tag=TAG)
+    def get(self, request: Request, domain: str, exchange: int) -> Response:
+        return self.success(exchange=show_exchange(self.find_exchange(exchange), self.base))
+
+
+class ExchangeFileView(ExchangeApiView):
+    """Files hold certificates and names of devices: they are for whoever may manage the server."""
+
+    permission = Permission.MANAGE_ASSETS
+
+    @extend_schema(
+        summary="One of the two files of an exchange",
+        description="One of the two files of an exchange, for 90 days.",
+        tags=[TAG],
+        responses={(200, YAML): OpenApiResponse(OpenApiTypes.BINARY, description="The file.")},
+    )
+    def get(self, request: Request, domain: str, exchange: int, side: str) -> HttpResponseBase:
+        found = self.find_exchange(exchange)
+        if found.files_deleted_at is not None:
+            raise NotFound("The files of this exchange were deleted after 90 days.")
+        if side == Side.RESPONSE and found.state != ExchangeState.APPLIED:
+            raise NotFound("There is no response: the file was not applied.")
+        return answer_file(found, side=Side(side))
+
+
+class ExchangeCancelView(ExchangeApiView):
+    permission = Permission.MANAGE_ASSETS
+
+    @changes("cancelExchange", "Give up a file that is not being applied yet", ExchangeAnswer, tag=TAG)
+    def post(self, request: Request, domain: str, exchange: int) -> Response:
+        found = cancel_exchange(actor=self.actor, exchange=self.find_exchange(exchange), now=self.now)
+        return self.success(exchange=show_exchange(found, self.base))

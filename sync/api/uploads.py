@@ -1,0 +1,73 @@
+"""Files in and out of API calls: read as a stream, never held whole."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+from django.conf import settings
+from django.http import HttpRequest, StreamingHttpResponse
+from rest_framework.exceptions import UnsupportedMediaType
+
+from cssm.common.errors import Invalid
+from sync.codecs.envelope import CHUNK
+from sync.errors import FileCode
+from sync.models import Exchange
+from sync.services.receiving import Upload, receive_upload
+from sync.services.storage import StoredFile
+from sync.states import ExchangeKind, Side
+
+YAML: Final = "application/yaml"
+BODY_TYPES: Final = (YAML, "application/gzip", "application/octet-stream", "application/x-yaml", "application/x-gzip")
+MULTIPART: Final = "multipart/form-data"
+_MULTIPART_EXTRA: Final = 64 * 1024
+
+
+def receive(request: HttpRequest) -> AbstractContextManager[Upload]:
+    """The file in a request: its body, or the multipart field `file`. Raises `FileRefused`, `Invalid`."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdecimal() and int(length) > settings.MAX_UPLOAD_BYTES + _MULTIPART_EXTRA:
+        limit = settings.MAX_UPLOAD_BYTES
+        raise Invalid(f"The file has more than {limit} bytes.", code=FileCode.TOO_LARGE.value)
+    if request.content_type == MULTIPART:
+        file = request.FILES.get("file")
+        if file is None:
+            raise Invalid("The form has no file in its field 'file'.", code=FileCode.MALFORMED.value, where="file")
+        return receive_upload(file.chunks())
+    if request.content_type not in BODY_TYPES:
+        raise UnsupportedMediaType(request.content_type or "nothing")
+    return receive_upload(read_chunks(request))
+
+
+def read_chunks(request: HttpRequest) -> Iterator[bytes]:
+    while piece := request.read(CHUNK):
+        yield piece
+
+
+def wants_background(request: HttpRequest) -> bool:
+    """RFC 7240."""
+    preferences = request.headers.get("Prefer", "").lower().split(",")
+    return any(preference.strip().partition(";")[0].strip() == "respond-async" for preference in preferences)
+
+
+def answer_file(exchange: Exchange, *, side: Side = Side.RESPONSE, status: int = 200) -> StreamingHttpResponse:
+    """One of the two files of an exchange, as a download."""
+    response = StreamingHttpResponse(StoredFile(exchange, side), status=status, content_type=YAML)
+    size = exchange.size if side is Side.REQUEST else exchange.response_size
+    response.headers["Content-Length"] = str(size)
+    response.headers["Content-Disposition"] = f'attachment; filename="{file_name(exchange, side)}"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def file_name(exchange: Exchange, side: Side) -> str:
+    """Plain ASCII, whatever the server is called."""
+    kind = "authorization" if exchange.kind == ExchangeKind.REGISTRATION else "synchronization"
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in exchange.server.name)
+    return f"{kind}_{side.value}_{kept[:60] or exchange.server.uuid}_{exchange.pk}.yaml"
+
+
+def show_problems(errors: Any) -> list[dict[str, Any]]:
+    return [
+        {"line": row.get("line", 0), "key": row.get("key", ""), "code": row["code"], "message": row["message"]}
+        for row in errors
+    ]

@@ -1,0 +1,1 @@
+"""The four files of on-prem servers: read and written as streams, in constant memory. Pure."""

@@ -1,0 +1,16 @@
+"""On-prem servers, what they call their Virtual Accounts, and every file exchanged with them."""
+
+from sync.models.exchanges import Exchange, ExchangePart, KeptRequest, Notice
+from sync.models.local_accounts import LocalAccount
+from sync.models.servers import OnPremServer, ServerCertificate, ServerHost
+
+__all__ = [
+    "Exchange",
+    "ExchangePart",
+    "KeptRequest",
+    "LocalAccount",
+    "Notice",
+    "OnPremServer",
+    "ServerCertificate",
+    "ServerHost",
+]

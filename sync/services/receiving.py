@@ -1,0 +1,32 @@
+"""Taking in an upload: unpacked to a temporary file within its limits, its envelope cut, nothing of it read yet."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Final
+
+from django.conf import settings
+
+from sync.codecs.envelope import Envelope, Plain, Readable, read_envelope, unpack
+
+_IN_MEMORY: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A plain file of `plain.size` bytes, readable from its start as often as wanted."""
+
+    file: Readable
+    plain: Plain
+    envelope: Envelope
+
+
+@contextmanager
+def receive_upload(chunks: Iterable[bytes]) -> Iterator[Upload]:
+    """The upload while the context lasts. Raises `FileRefused`: TOO_LARGE, MALFORMED, FORBIDDEN_YAML,
+    SIGNATURE_INVALID."""
+    file: IO[bytes]
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+        plain = unpack(chunks, file.write, most=settings.MAX_UPLOAD_BYTES)
+        yield Upload(file, plain, read_envelope(file, plain.size))

@@ -1,0 +1,143 @@
+"""The words of the sync app: where a server, its files and its 3-tier certificate stand. Pure."""
+
+from enum import StrEnum
+from typing import Final
+
+from cssm.common.text import Badge, Tone, mark
+
+
+class ServerState(StrEnum):
+    REGISTERED = "registered"
+    REMOVED = "removed"
+
+
+class ServerHealth(StrEnum):
+    """What people see: derived from the state and the time since the last synchronization (domain: On-prem servers)."""
+
+    PENDING = "pending"
+    CURRENT = "current"
+    OVERDUE = "overdue"
+    DEADLINE_NEAR = "deadline_near"
+    REMOVED = "removed"
+
+    @property
+    def badge(self) -> Badge:
+        return {
+            ServerHealth.PENDING: Badge(mark("Registered, not synchronized yet"), Tone.INFO),
+            ServerHealth.CURRENT: Badge(mark("Synchronized"), Tone.OK),
+            ServerHealth.OVERDUE: Badge(mark("Synchronization overdue"), Tone.WARN),
+            ServerHealth.DEADLINE_NEAR: Badge(mark("Removal is near"), Tone.BAD),
+            ServerHealth.REMOVED: Badge(mark("Removed"), Tone.MUTED),
+        }[self]
+
+    @property
+    def label(self) -> str:
+        return self.badge.label
+
+
+class CertificateKind(StrEnum):
+    """The certificates of one server, by their names in the files."""
+
+    ID = "id_cert"
+    SIGNING = "signing_cert"
+    LOCAL_SUB_CA = "local_sub_ca_cert_1_1"
+    LOCAL_SUB_CA_3_TIER = "local_sub_ca_cert"
+    TG_TLS = "tg_ssl_cert"
+    BROWSER_TLS = "ssms_ssl_cert"
+
+    @property
+    def label(self) -> str:
+        return {
+            CertificateKind.ID: mark("Identity of the server"),
+            CertificateKind.SIGNING: mark("Signs the files for the server"),
+            CertificateKind.LOCAL_SUB_CA: mark("Certificate authority for 4-tier products"),
+            CertificateKind.LOCAL_SUB_CA_3_TIER: mark("Certificate authority for 3-tier products"),
+            CertificateKind.TG_TLS: mark("HTTPS towards products"),
+            CertificateKind.BROWSER_TLS: mark("HTTPS towards browsers"),
+        }[self]
+
+
+class ExchangeKind(StrEnum):
+    REGISTRATION = "registration"
+    SYNCHRONIZATION = "synchronization"
+
+    @property
+    def label(self) -> str:
+        return mark("Registration") if self is ExchangeKind.REGISTRATION else mark("Synchronization")
+
+
+class ExchangeState(StrEnum):
+    """Where one uploaded file stands. Only a file that is `applied` has changed anything."""
+
+    WAITING = "waiting"
+    STAGING = "staging"
+    APPLYING = "applying"
+    APPLIED = "applied"
+    COMPARED = "compared"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def badge(self) -> Badge:
+        return {
+            ExchangeState.WAITING: Badge(mark("Waiting"), Tone.INFO),
+            ExchangeState.STAGING: Badge(mark("Being read"), Tone.INFO),
+            ExchangeState.APPLYING: Badge(mark("Being applied"), Tone.INFO),
+            ExchangeState.APPLIED: Badge(mark("Applied"), Tone.OK),
+            ExchangeState.COMPARED: Badge(mark("Compared, not applied"), Tone.OK),
+            ExchangeState.REFUSED: Badge(mark("Refused"), Tone.BAD),
+            ExchangeState.CANCELLED: Badge(mark("Cancelled"), Tone.MUTED),
+            ExchangeState.FAILED: Badge(mark("Failed"), Tone.BAD),
+        }[self]
+
+    @property
+    def label(self) -> str:
+        return self.badge.label
+
+    @property
+    def is_open(self) -> bool:
+        return self in OPEN_STATES
+
+
+OPEN_STATES: Final = frozenset({ExchangeState.WAITING, ExchangeState.STAGING, ExchangeState.APPLYING})
+
+
+class Side(StrEnum):
+    """Which of the two files of an exchange."""
+
+    REQUEST = "request"
+    RESPONSE = "response"
+
+
+class MarkReason(StrEnum):
+    """Why an instance is stored and not counted."""
+
+    CLAIMED_ELSEWHERE = "claimed_elsewhere"
+    LATER_CONTACT = "later_contact"
+    TWICE_IN_FILE = "twice_in_file"
+    RESERVED = "reserved"
+    HA_PEER = "ha_peer"
+    UNLINKED_ACCOUNT = "unlinked_account"
+
+    @property
+    def explanation(self) -> str:
+        return {
+            MarkReason.CLAIMED_ELSEWHERE: mark("This product is registered elsewhere; it counts there."),
+            MarkReason.LATER_CONTACT: mark("This product is registered twice; the other one was in contact later."),
+            MarkReason.TWICE_IN_FILE: mark("The server has this product twice; the one registered later counts."),
+            MarkReason.RESERVED: mark("This product holds a license reservation, which counts."),
+            MarkReason.HA_PEER: mark("Another member of its high-availability group counts for it."),
+            MarkReason.UNLINKED_ACCOUNT: mark("Its local Virtual Account is not linked to one here."),
+        }[self]
+
+
+class NoticeKind(StrEnum):
+    """What is told of a server, once per cause; the dispatcher makes alerts of it."""
+
+    FILE_READY = "file_ready"
+    OVERDUE = "overdue"
+    DEADLINE_NEAR = "deadline_near"
+    REMOVED = "removed"
+    SYNCHRONIZED = "synchronized"
+    UNLINKED_ACCOUNT = "unlinked_account"

@@ -1,0 +1,164 @@
+"""The cast that every test knows.
+
+alice is SA_ADMIN of Acme (acme.example), bob VA_USER of its Virtual Account Engineering, carol VA_VIEWER of the same,
+mallory SA_ADMIN of another company (umbrella.example), and olivia the operator.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from accounts.models import Membership, SmartAccount, User, VirtualAccount
+from accounts.services.actors import actor_for_user
+from accounts.services.smart_accounts import create_smart_account
+from accounts.services.users import create_user
+from cssm.common.actor import SYSTEM, Actor
+from cssm.common.permissions import Role
+from licensing.services.catalog.lookup import forget_licenses
+from tests.programs import find_chromium
+
+NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+PASSWORD = "correct horse battery staple"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each process of the suite empties a Redis database of its own: emptying one takes what others keep in it."""
+    worker = getattr(config, "workerinput", {}).get("workerid", "gw0")
+    cache = settings.CACHES["default"]
+    if "redis" in cache["BACKEND"].lower():
+        address = urlsplit(cache["LOCATION"])
+        cache["LOCATION"] = address._replace(path=f"/{10 + int(worker.removeprefix('gw')) % 6}").geturl()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of real concurrency, and of a real browser, say why they do not run where there is none."""
+    missing = {}
+    if not settings.IS_POSTGRESQL:
+        missing["postgresql"] = "needs PostgreSQL: set DATABASE_URL=postgres://…"
+    if find_chromium() is None:
+        missing["browser"] = "needs Chromium: install Debian's package, or name one in CHROMIUM"
+    for item in items:
+        for marker, reason in missing.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept_of_the_catalog() -> None:
+    """What a process remembers of licenses must not outlive the test whose rows they were."""
+    forget_licenses()
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The moment at which everything happens, unless a test says otherwise."""
+    return NOW
+
+
+def _person(name: str, *, operator: bool = False) -> User:
+    email = f"{name}@{'portal.example' if operator else 'acme.example'}"
+    return create_user(actor=SYSTEM, email=email, name=name.title(), password=PASSWORD, operator=operator, now=NOW)
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return _person("alice")
+
+
+@pytest.fixture
+def bob(engineering: VirtualAccount, acme: SmartAccount) -> User:
+    user = _person("bob")
+    Membership.objects.create(
+        user=user, smart_account=acme, virtual_account=engineering, role=Role.VA_USER, created_at=NOW
+    )
+    return user
+
+
+@pytest.fixture
+def carol(engineering: VirtualAccount, acme: SmartAccount) -> User:
+    user = _person("carol")
+    Membership.objects.create(
+        user=user, smart_account=acme, virtual_account=engineering, role=Role.VA_VIEWER, created_at=NOW
+    )
+    return user
+
+
+@pytest.fixture
+def mallory(db: None) -> User:
+    return create_user(actor=SYSTEM, email="mallory@umbrella.example", name="Mallory", password=PASSWORD, now=NOW)
+
+
+@pytest.fixture
+def olivia(db: None) -> User:
+    return _person("olivia", operator=True)
+
+
+@pytest.fixture
+def acme(alice: User) -> SmartAccount:
+    return create_smart_account(
+        actor=SYSTEM, domain="acme.example", name="Acme", admin_email=alice.email, plr=True, now=NOW
+    )
+
+
+@pytest.fixture
+def umbrella(mallory: User) -> SmartAccount:
+    return create_smart_account(
+        actor=SYSTEM, domain="umbrella.example", name="Umbrella", admin_email=mallory.email, now=NOW
+    )
+
+
+@pytest.fixture
+def default_va(acme: SmartAccount) -> VirtualAccount:
+    return VirtualAccount.objects.get(smart_account=acme, is_default=True)
+
+
+@pytest.fixture
+def engineering(acme: SmartAccount) -> VirtualAccount:
+    return VirtualAccount.objects.create(smart_account=acme, name="Engineering", created_at=NOW)
+
+
+@pytest.fixture
+def actor_of() -> Callable[[User], Actor]:
+    """The actor behind a user, with the roles held at the moment of the call."""
+    return actor_for_user
+
+
+def _signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def client_of() -> Callable[[User], Client]:
+    """A browser in which the user is signed in."""
+    return _signed_in
+
+
+@pytest.fixture
+def alice_client(alice: User, acme: SmartAccount) -> Client:
+    return _signed_in(alice)
+
+
+@pytest.fixture
+def bob_client(bob: User) -> Client:
+    return _signed_in(bob)
+
+
+@pytest.fixture
+def carol_client(carol: User) -> Client:
+    return _signed_in(carol)
+
+
+@pytest.fixture
+def mallory_client(mallory: User, umbrella: SmartAccount) -> Client:
+    return _signed_in(mallory)
+
+
+@pytest.fixture
+def olivia_client(olivia: User) -> Client:
+    return _signed_in(olivia)

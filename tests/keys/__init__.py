@@ -1,0 +1,37 @@
+"""RSA keys checked in for the tests: generating them takes seconds. They protect nothing."""
+
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from pki.crypto import keys
+from pki.states import KeyAlgorithm
+
+FOLDER = Path(__file__).parent
+
+
+@cache
+def load_keys(bits: int = 2048) -> tuple[rsa.RSAPrivateKey, ...]:
+    """Twelve keys of 2048 bits, one of 4096."""
+    loaded = [load_pem_private_key(path.read_bytes(), None) for path in sorted(FOLDER.glob(f"rsa{bits}-*.pem"))]
+    return tuple(key for key in loaded if isinstance(key, rsa.RSAPrivateKey))
+
+
+def use_checked_in_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the product takes its RSA keys from this folder, over and over, instead of generating them."""
+    generate = keys.generate_private_key
+    supplies = {
+        KeyAlgorithm.RSA_2048: cycle(load_keys(2048)),
+        KeyAlgorithm.RSA_4096: cycle(load_keys(4096)),
+    }
+
+    def take(algorithm: KeyAlgorithm) -> bytes:
+        if algorithm not in supplies:
+            return generate(algorithm)
+        return next(supplies[algorithm]).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+    monkeypatch.setattr(keys, "generate_private_key", take)
