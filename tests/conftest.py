@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.test import Client
 
 from accounts.models import Membership, SmartAccount, User, VirtualAccount
@@ -18,6 +19,7 @@ from accounts.services.smart_accounts import create_smart_account
 from accounts.services.users import create_user
 from cssm.common.actor import SYSTEM, Actor
 from cssm.common.permissions import Role
+from cssm.common.ratelimit import forget_limits
 from licensing.services.catalog.lookup import forget_licenses
 from tests.programs import find_chromium
 
@@ -48,9 +50,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept_of_the_catalog() -> None:
-    """What a process remembers of licenses must not outlive the test whose rows they were."""
+def _nothing_is_remembered() -> None:
+    """What a process or its cache remembers of licenses and of limits must not outlive the test they were of."""
     forget_licenses()
+    forget_limits()
+    cache.clear()
 
 
 @pytest.fixture

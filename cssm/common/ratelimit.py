@@ -18,6 +18,11 @@ MOST_REMEMBERED: Final = 10_000
 _asked: dict[str, tuple[float, int]] = {}
 
 
+def forget_limits() -> None:
+    """Forget what this process was told; what the cache counts stays."""
+    _asked.clear()
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """`per_second` on average, `burst` at once. The window is as long as a burst takes at the average."""

@@ -2,7 +2,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
-from django.core.cache import cache
 
 from accounts.models import SmartAccount, User
 from accounts.services.actors import actor_for_user
@@ -22,7 +21,6 @@ def make_world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., World]:
     """A world with the catalog of the model and the Virtual Accounts named; products can register into A1 and B1."""
-    cache.clear()
     use_checked_in_keys(monkeypatch)
     bootstrap_authorities(now=now)
 
