@@ -12,10 +12,11 @@ application = get_wsgi_application()
 
 
 def load_ahead() -> None:
-    """What the first requests would wait for, all at once: every URL's view, the clients of the broker and the cache."""
-    assert get_resolver().url_patterns
+    """What the first requests would wait for, all at once: every URL's view, and the clients of broker and cache."""
+    get_resolver().check()
     current_app.connection_for_write().get_transport_cls()
-    assert current_app.backend is not None
+    current_app.loader.import_default_modules()
+    _ = current_app.backend
 
 
 load_ahead()
