@@ -1,22 +1,26 @@
 """The event log: recording changes, and erasing the personal values in it."""
 
+import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import islice
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from accounts.models import Event, EventPersonal, SmartAccount, User, VirtualAccount
 from accounts.states import EVENT_TEMPLATES
 from cssm.common.actor import Actor, ActorKind
+from cssm.common.bulk import insert_rows
 from cssm.common.compiled import CompiledInsert
 from cssm.common.permissions import Permission
 from cssm.common.sealing import salted_digest
 
-BATCH: Final = 2000
+_BULK_COLUMNS: Final = (
+    "smart_account_id", "at", "name", "actor_kind", "actor_id", "actor_label", "personal_digests",
+    "virtual_account_id", "subject_type", "subject_id", "data",
+)  # fmt: skip
 _EVENTS: Final = CompiledInsert(Event)
 
 
@@ -77,24 +81,16 @@ def record_events(
     each, without personal values. In the transaction of the changes; returns how many."""
     if name not in EVENT_TEMPLATES or actor.kind is ActorKind.USER:
         raise KeyError(f"{name} cannot be recorded in bulk.")
-    count, pending = 0, iter(rows)
-    while batch := list(islice(pending, BATCH)):
-        Event.objects.bulk_create(
-            Event(
-                smart_account_id=smart_account_id,
-                virtual_account_id=virtual_account_id,
-                at=now,
-                name=name,
-                actor_kind=actor.kind.value,
-                actor_id=actor.id,
-                actor_label=actor.label[:200],
-                subject_type=subject_type,
-                subject_id=subject_id,
-                data=_clean(dict(data)),
-            )
-            for virtual_account_id, subject_type, subject_id, data in batch
-        )
-        count += len(batch)
+    at, count = connection.ops.adapt_datetimefield_value(now), 0
+    always = (smart_account_id, at, name, actor.kind.value, actor.id, actor.label[:200], "{}")
+
+    def values() -> Iterator[tuple[Any, ...]]:
+        nonlocal count
+        for virtual_account_id, subject_type, subject_id, data in rows:
+            count += 1
+            yield (*always, virtual_account_id, subject_type, subject_id, json.dumps(_clean(dict(data))))
+
+    insert_rows(Event._meta.db_table, _BULK_COLUMNS, values())
     return count
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models import Count, Max
 
+from cssm.common.bulk import insert_rows
 from licensing.models import Origin, Snapshot, SnapshotAccount, StagedInstance, StagedUse
 
 _INSTANCE_COLUMNS: Final = (
@@ -48,7 +49,7 @@ def open_snapshot(*, origin: Origin, smart_account_id: int, now: datetime) -> Sn
 
 
 def stage_rows(*, snapshot_id: int, rows: Iterable[StagedRow]) -> int:
-    """Write the rows, in the caller's transaction; returns how many. COPY on PostgreSQL, raw inserts on SQLite."""
+    """Write the rows, in the caller's transaction; returns how many."""
     instances, uses = [], []
     for row in rows:
         registered_at = None if row.registered_at is None else _stored(row.registered_at)
@@ -60,8 +61,8 @@ def stage_rows(*, snapshot_id: int, rows: Iterable[StagedRow]) -> int:
             )
         )  # fmt: skip
         uses += [(snapshot_id, row.external_id, tag, quantity) for tag, quantity in row.uses if quantity]
-    _write(StagedInstance._meta.db_table, _INSTANCE_COLUMNS, instances)
-    _write(StagedUse._meta.db_table, _USE_COLUMNS, uses)
+    insert_rows(StagedInstance._meta.db_table, _INSTANCE_COLUMNS, instances)
+    insert_rows(StagedUse._meta.db_table, _USE_COLUMNS, uses)
     return len(instances)
 
 
@@ -91,20 +92,6 @@ def discard_snapshot(*, snapshot_id: int) -> None:
     StagedInstance.objects.filter(snapshot=snapshot_id).delete()
     StagedUse.objects.filter(snapshot=snapshot_id).delete()
     Snapshot.objects.filter(pk=snapshot_id).delete()
-
-
-def _write(table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    if not rows:
-        return
-    names = ", ".join(columns)
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-                for row in rows:
-                    copy.write_row(row)
-        else:
-            places = ", ".join(["%s"] * len(columns))
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)  # noqa: S608  our own names
 
 
 def _stored(moment: datetime) -> Any:
