@@ -180,8 +180,8 @@ class ServerRenameView(ServerApiView):
 
     @changes("renameOnPremServer", "Rename an on-prem server", ServerAnswer, body=NewName, tag=TAG)
     def post(self, request: Request, domain: str, uuid: UUID) -> Response:
-        wanted = self.read_body(NewName)
-        rename_server(actor=self.actor, server=self.find_server(uuid), name=wanted["name"], now=self.now)
+        server = self.find_server(uuid)
+        rename_server(actor=self.actor, server=server, name=self.read_body(NewName)["name"], now=self.now)
         return self.success(server=show_server(self.find_server(uuid), self.now))
 
 

@@ -53,11 +53,11 @@ class ExchangeTable(Table):
             return kind
         return f"{kind}, {gettext('full') if record.is_full else gettext('incremental')}"
 
-    def render_state(self, value: str, column: BadgeColumn) -> SafeString:
-        return column.render(ExchangeState(value))
+    def render_state(self, record: Exchange, column: BadgeColumn) -> SafeString:
+        return column.render(ExchangeState(record.state))
 
-    def value_state(self, value: str) -> str:
-        return gettext(ExchangeState(value).label)
+    def value_state(self, record: Exchange) -> str:
+        return gettext(ExchangeState(record.state).label)
 
     def render_created_by(self, record: Exchange) -> str:
         if record.created_by_kind != ActorKind.USER:

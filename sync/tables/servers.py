@@ -1,6 +1,6 @@
 """The tables of on-prem servers: those of an account, the operator's, and one server's product instances."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +21,7 @@ class ServerTable(Table):
     key = "onprem-servers"
     caption = "On-Prem Accounts"
     fixed = ("name",)
-    hidden = ("uuid", "ssms_version", "registered_at", "three_tier", "three_tier_due_at")
+    hidden = ("removal_due_at", "uuid", "ssms_version", "registered_at", "three_tier", "three_tier_due_at")
     empty_title = "No on-prem license servers"
     empty_hint = (
         "An on-prem license server manages products that may not connect to the outside. Let it write a registration"
@@ -69,8 +69,8 @@ class ServerTable(Table):
     def value_removal_due_at(self, record: OnPremServer) -> datetime | None:
         return None if record.removed_at else record.removal_due_at
 
-    def render_three_tier(self, value: str) -> str:
-        return gettext(RootRequestState(value).label)
+    def render_three_tier(self, record: OnPremServer) -> str:
+        return gettext(RootRequestState(record.three_tier.state).label) if record.three_tier else "–"
 
 
 class OperatorServerTable(ServerTable):
@@ -137,10 +137,14 @@ class ServerInstanceTable(Table):
 
 
 def count_down(moment: datetime, now: datetime) -> SafeString:
-    """ "in 12 days", at any distance; exact on pointing. Hours within two days."""
+    """In days at any distance, such as "in 12 days", exact on pointing; in hours within two days."""
     left = moment - now
     if left.days < 2:
         return when(moment)
+    exact = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     return format_html(
-        '<time datetime="{0:%Y-%m-%dT%H:%M:%SZ}" title="{0:%Y-%m-%d %H:%M} UTC">in {1} days</time>', moment, left.days
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        exact,
+        f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}",
+        gettext("in %d days") % left.days,
     )

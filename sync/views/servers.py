@@ -80,9 +80,6 @@ class ServerView(AccountView):
             permission=self.permission,
         )
 
-    def require_permission(self) -> None:
-        """Asked by `authorize`, of the server."""
-
     def may(self, permission: Permission) -> bool:
         server = self.server
         return self.actor.may(
