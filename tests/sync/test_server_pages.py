@@ -66,17 +66,22 @@ def test_an_empty_list_says_what_to_do_to_whoever_may(alice_client: Client, caro
     assert page.xpath("//nav[contains(@class, 'side-nav')]//a[@aria-current='page']/@href") == [ONPREM]
 
 
-def test_the_list_tells_status_deadline_licenses_and_devices(synchronized: Plant, carol_client: Client, travel: Any):
-    assert row_of(check_page(carol_client.get(ONPREM)), "Plant 7").startswith(
+def test_the_list_tells_status_deadline_licenses_and_devices(
+    synchronized: Plant, carol: User, client_of: Callable[[User], Client], travel: Any
+):
+    def look(query: str = "") -> Any:
+        return client_of(carol).get(f"{ONPREM}{query}")
+
+    assert row_of(check_page(look()), "Plant 7").startswith(
         "Plant 7 Synchronized Engineering just now Overdue in 30 days 5 2"
     )
     travel.shift(29 * DAY)
-    assert "Overdue in 1 day" in row_of(parse_page(carol_client.get(ONPREM)), "Plant 7")
+    assert "Overdue in 1 day" in row_of(parse_page(look()), "Plant 7")
     travel.shift(DAY)
-    assert "Synchronization overdue" in row_of(parse_page(carol_client.get(ONPREM)), "Plant 7")
-    assert "Removal in 60 days" in row_of(parse_page(carol_client.get(f"{ONPREM}?status=overdue")), "Plant 7")
-    assert not parse_page(carol_client.get(f"{ONPREM}?status=current")).xpath("//tbody/tr")
-    export = b"".join(carol_client.get(f"{ONPREM}?export=csv"))
+    assert "Synchronization overdue" in row_of(parse_page(look()), "Plant 7")
+    assert "Removal in 60 days" in row_of(parse_page(look("?status=overdue")), "Plant 7")
+    assert not parse_page(look("?status=current")).xpath("//tbody/tr")
+    export = b"".join(look("?export=csv"))
     assert b"Plant 7,Synchronization overdue,Engineering," in export
     assert b"Removal 2026-05-31 09:30" in export
 

@@ -1,7 +1,6 @@
 """On-prem servers in a real Chromium: registered from the empty list to the file, on a phone and a desk."""
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from pki.services.authorities import bootstrap_authorities
 from tests.keys import use_checked_in_keys
 from tests.licensing.test_transfers_in_browser import look
 from tests.portal.test_in_browser import browser, open_page  # noqa: F401  # fixtures
-from tests.sync.conftest import Plant
+from tests.sync.conftest import Plant, parse
 from tests.sync.files import account, instance
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -66,8 +65,8 @@ def test_a_server_is_registered_and_looked_at(
         page.get_by_role("link", name="Download the authorization file").click()
     assert download.value.suggested_filename.startswith("authorization_response_Plant_7")
     look(page, "onprem-authorization", width)
-    moment: datetime = read_clock()
-    plant.now = plant.generated = moment
+    plant.server.install(parse(download.value.path().read_bytes()))
+    plant.now = plant.generated = read_clock()
     plant.synchronize(
         account(1, "Engineering", *(instance(n, uses={"tag_a": n}, hostname=f"edge-{n}") for n in (7, 8)))
     )
