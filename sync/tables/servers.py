@@ -1,12 +1,12 @@
 """The tables of on-prem servers: those of an account, the operator's, and one server's product instances."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from cssm.common.tables import ActionsColumn, BadgeColumn, CodeColumn, Column, NumberColumn, Table, WhenColumn
 from cssm.common.templatetags.portal import when
@@ -15,6 +15,8 @@ from licensing.states import InstanceState
 from pki.states import RootRequestState
 from sync.models import OnPremServer
 from sync.states import ServerHealth
+
+HOURS_UP_TO: Final = 72
 
 
 class ServerTable(Table):
@@ -137,14 +139,19 @@ class ServerInstanceTable(Table):
 
 
 def count_down(moment: datetime, now: datetime) -> SafeString:
-    """In days at any distance, such as "in 12 days", exact on pointing; in hours within two days."""
-    left = moment - now
-    if left.days < 2:
+    """What is left until then, such as "in 47 hours" or, from three days on, "in 12 days"; exact on pointing."""
+    hours = int((moment - now).total_seconds() // 3600)
+    if hours < 1:
         return when(moment)
-    exact = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    left = (
+        gettext("in %d days") % (hours // 24)
+        if hours >= HOURS_UP_TO
+        else ngettext("in %d hour", "in %d hours", hours) % hours
+    )
+    exact = moment.astimezone(UTC)
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
-        exact,
-        f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}",
-        gettext("in %d days") % left.days,
+        f"{exact:%Y-%m-%dT%H:%M:%SZ}",
+        f"{exact:%Y-%m-%d %H:%M}",
+        left,
     )

@@ -9,7 +9,6 @@ from cssm.common.permissions import Permission
 from cssm.common.views import Crumb, PageView
 from sync.models import Exchange, OnPremServer
 from sync.services.storage import StoredFile, file_name
-from sync.services.three_tier import describe_three_tier
 from sync.states import ExchangeKind, ServerState, Side
 from sync.views.servers import ServerView
 
@@ -41,7 +40,7 @@ class AuthorizationPage(ServerView, PageView):
             "exchange": exchange,
             "not_kept": NOT_KEPT,
             "file_name": file_name(exchange, Side.RESPONSE) if exchange else "",
-            "three_tier": describe_three_tier(self.server),
+            **self.get_three_tier(),
             "server_url": self.server_url,
             "onprem_url": self.onprem_url,
         }

@@ -15,7 +15,6 @@ from licensing.models import ProductInstance, Usage
 from licensing.views.instances import InstanceFilter
 from sync.models import Exchange, LocalAccount
 from sync.services.holdings import describe_shared, list_certificates
-from sync.services.three_tier import describe_three_tier
 from sync.states import ExchangeKind, ExchangeState, ServerState
 from sync.tables.exchanges import ExchangeTable
 from sync.tables.servers import ServerInstanceTable, count_down
@@ -31,15 +30,13 @@ class ServerPage(ServerTab, PageView):
     def get_context(self) -> dict[str, Any]:
         server, may_manage = self.server, self.may(Permission.MANAGE_ASSETS)
         deadline = server.deadline_at(self.now)
-        three_tier = describe_three_tier(server)
         return {
             **super().get_context(),
             "health": server.health_at(self.now),
             "deadline": deadline,
             "deadline_in": count_down(deadline.at, self.now) if deadline else "",
             "facts": self._facts(),
-            "three_tier": three_tier,
-            "is_late": three_tier is not None and three_tier.is_late_at(self.now),
+            **self.get_three_tier(),
             "certificates": list_certificates(server),
             "local_accounts": self._local_accounts(),
             "shared": describe_shared(server),

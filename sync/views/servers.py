@@ -14,8 +14,9 @@ from licensing.models import ProductInstance, Usage
 from licensing.views.subscriptions import VirtualAccountChoice
 from sync.models import OnPremServer
 from sync.services.servers import get_server
+from sync.services.three_tier import describe_three_tier
 from sync.states import ServerHealth
-from sync.tables.servers import ServerTable
+from sync.tables.servers import ServerTable, count_down
 
 TITLE = "On-Prem Accounts"
 REMOVED, ALL = ServerHealth.REMOVED.value, "all"
@@ -96,6 +97,17 @@ class ServerView(AccountView):
 
     def get_success_url(self) -> str:
         return self.server_url
+
+    def get_three_tier(self) -> dict[str, Any]:
+        """For `sync/servers/_three_tier.html`."""
+        found = describe_three_tier(self.server)
+        if found is None:
+            return {"three_tier": None}
+        return {
+            "three_tier": found,
+            "is_late": found.is_late_at(self.now),
+            "due_in": count_down(found.due_at, self.now),
+        }
 
     def get_crumbs(self) -> list[Crumb]:
         return [*super().get_crumbs(), Crumb(TITLE, self.onprem_url)]

@@ -76,7 +76,7 @@ def test_the_list_tells_status_deadline_licenses_and_devices(
         "Plant 7 Synchronized Engineering just now Overdue in 30 days 5 2"
     )
     travel.shift(29 * DAY)
-    assert "Overdue in 1 day" in row_of(parse_page(look()), "Plant 7")
+    assert "Overdue in 24 hours" in row_of(parse_page(look()), "Plant 7")
     travel.shift(DAY)
     assert "Synchronization overdue" in row_of(parse_page(look()), "Plant 7")
     assert "Removal in 60 days" in row_of(parse_page(look("?status=overdue")), "Plant 7")
@@ -131,12 +131,14 @@ def test_the_3_tier_certificate_is_counted_down_held_and_shown_once_signed(
         page = parse_page(carol_client.get(page_of(registered)))
         return text_of(page.xpath("//section[@aria-labelledby='three-tier-title']")[0])
 
-    assert "It is signed in 2 days , at 2026-03-04 09:30 UTC" in panel()
+    assert "It is signed in 48 hours , at 2026-03-04 09:30 UTC" in panel()
     assert "products with newer agents register to the server at once" in panel()
+    travel.shift(timedelta(hours=47))
+    assert "It is signed in 1 hour , at" in panel()
     hold_three_tier(actor=actor_for_user(olivia), server=registered.row, reason="identity not clear", now=now)
     assert "Held by the operator. identity not clear" in panel()
     RootRequest.objects.update(state="waiting")
-    travel.shift(timedelta(hours=49))
+    travel.shift(timedelta(hours=2))
     assert "Due since 1 hour ago" in panel()
     assert root_queue.sign_due(now=now + timedelta(hours=49)) == 1
     assert panel().startswith("3-tier certificate Signed.")
