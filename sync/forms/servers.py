@@ -92,10 +92,17 @@ class RegistrationForm(PortalForm):
 
 
 class ConfirmAnewForm(PortalForm):
+    """The consent is given for one file, and is none for another."""
+
+    of = forms.CharField(widget=forms.HiddenInput)
     confirm = forms.BooleanField(
         label="Register it anew: everything it was given before is revoked",
         error_messages={"required": "Tick this, or keep the server as it is."},
     )
+
+    def __init__(self, data: Any = None, *args: Any, file_digest: str, **kwargs: Any) -> None:
+        given = data if data is not None and data.get("of") == file_digest else None
+        super().__init__(given, *args, initial={"of": file_digest}, **kwargs)
 
 
 class ReasonForm(PortalForm):

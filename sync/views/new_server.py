@@ -1,5 +1,6 @@
 """New On-Prem: a registration file is checked, what it brings is reviewed, and its server registered."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -60,6 +61,8 @@ class NewServer(AccountView, WizardView):
         return {str(row.pk): row for row in managed.filter(smart_account=self.smart_account).order_by("name")}
 
     def get_form_kwargs(self, step: Step, answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        if step.key == ANEW.key:
+            return {"file_digest": hashlib.sha256(answers["file"]["data"]).hexdigest()}
         if step.key != FILE.key:
             return {}
         return {"virtual_accounts": [(key, account.name) for key, account in self.virtual_accounts.items()]}

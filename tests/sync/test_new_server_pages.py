@@ -130,14 +130,20 @@ def test_another_key_of_a_known_server_has_to_be_confirmed(
 ):
     keys = load_keys()
     stranger = Server(key=keys[3], tg_key=keys[4], ssms_key=keys[5])
-    answer = choose(bob_client, stranger.registration(), engineering)
-    assert answer["Location"] == f"{NEW}?step=review" or answer["Location"] == f"{NEW}?step=anew"
+    assert choose(bob_client, stranger.registration(), engineering)["Location"] == f"{NEW}?step=anew"
     page = check_page(bob_client.get(f"{NEW}?step=review"))
     assert "Plant 7 is registered with another key" in text_of(page), "no way around the question"
-    refused = check_page(bob_client.post(f"{NEW}?step=anew", {}), status=422)
+    of = page.xpath("//input[@name='of']/@value")[0]
+    refused = check_page(bob_client.post(f"{NEW}?step=anew", {"of": of}), status=422)
     assert "Tick this, or keep the server as it is." in text_of(refused)
     assert registered.row.registration == 1
-    assert bob_client.post(f"{NEW}?step=anew", {"confirm": "on"})["Location"] == f"{NEW}?step=review"
+    assert bob_client.post(f"{NEW}?step=anew", {"of": of, "confirm": "on"})["Location"] == f"{NEW}?step=review"
+    other = Server(key=keys[6], tg_key=keys[4], ssms_key=keys[5])
+    choose(bob_client, other.registration(), engineering)
+    page = check_page(bob_client.get(f"{NEW}?step=review"))
+    assert "Plant 7 is registered with another key" in text_of(page), "the consent was for another file"
+    of = page.xpath("//input[@name='of']/@value")[0]
+    bob_client.post(f"{NEW}?step=anew", {"of": of, "confirm": "on"})
     assert press(bob_client)["Location"] == page_of(registered, "authorization/")
     assert registered.row.registration == 2
 
