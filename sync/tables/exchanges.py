@@ -19,7 +19,7 @@ class ExchangeTable(Table):
     key = "onprem-exchanges"
     caption = "Files exchanged with this server"
     fixed = ("created_at",)
-    hidden = ("finished_at", "moved", "unlinked", "size", "digest", "generated_at")
+    hidden = ("problems", "finished_at", "moved", "unlinked", "size", "digest", "generated_at")
     empty_title = "No files were exchanged yet"
 
     created_at = WhenColumn(verbose_name="When")
