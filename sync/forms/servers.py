@@ -100,9 +100,9 @@ class ConfirmAnewForm(PortalForm):
         error_messages={"required": "Tick this, or keep the server as it is."},
     )
 
-    def __init__(self, data: Any = None, *args: Any, file_digest: str, **kwargs: Any) -> None:
+    def __init__(self, data: Any = None, *, file_digest: str, **kwargs: Any) -> None:
         given = data if data is not None and data.get("of") == file_digest else None
-        super().__init__(given, *args, initial={"of": file_digest}, **kwargs)
+        super().__init__(given, **{**kwargs, "initial": {"of": file_digest}})
 
 
 class ReasonForm(PortalForm):

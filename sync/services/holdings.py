@@ -8,7 +8,6 @@ from django.db.models import Count, Q
 
 from licensing.models import ProductInstance
 from pki.crypto.certificates import encode_pem, format_serial, load_certificate
-from pki.models import RootRequest
 from pki.services.authorities import get_authority
 from sync.models import OnPremServer, ServerCertificate
 from sync.services.certificates import AUTHORITIES
@@ -49,9 +48,9 @@ def list_certificates(server: OnPremServer) -> list[Held]:
         for kind in CertificateKind
         if kind in latest
     }
-    signed = RootRequest.objects.select_related("certificate").filter(pk=server.three_tier_id).first()
-    if signed is not None and signed.certificate is not None:
-        found[CertificateKind.LOCAL_SUB_CA_3_TIER] = bytes(signed.certificate.der), server.removed_at
+    by_root = server.three_tier.certificate if server.three_tier is not None else None
+    if by_root is not None:
+        found[CertificateKind.LOCAL_SUB_CA_3_TIER] = bytes(by_root.der), server.removed_at
     return [
         *(_describe(kind.value, kind.label, der, True, revoked) for kind, (der, revoked) in found.items()),
         *_describe_authorities(),

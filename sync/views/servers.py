@@ -36,11 +36,11 @@ class ServerFilter(TableFilter):
     )
 
     @property
-    def qs(self) -> QuerySet[OnPremServer]:
-        rows: QuerySet[OnPremServer] = super().qs
+    def qs(self) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().qs
         return rows if self.data.get("status") else rows.exclude(health=REMOVED)
 
-    def with_status(self, queryset: QuerySet[OnPremServer], name: str, value: str) -> QuerySet[OnPremServer]:
+    def with_status(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         return queryset if value == ALL else queryset.filter(health=value)
 
 
