@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Membership, SmartAccount, User, VirtualAccount
 from accounts.services.actors import actor_for_user
 from alerts.models import Alert
 from alerts.services.dispatch import dispatch
 from cssm.common.permissions import Role
-from licensing.models import License, ProductInstance
+from licensing.models import License, Origin, ProductInstance
 from pki.models import RootRequest
 from pki.services import root_queue
 from sync.models import OnPremServer, ServerCertificate
@@ -93,6 +96,24 @@ def test_the_status_in_the_database_is_that_of_the_server(registered: Plant, now
         for moment in moments:
             row = OnPremServer.objects.with_health(moment).get()
             assert (ServerHealth(row.health), row.heard) == (row.health_at(moment), row.heard_at), (change, moment)
+
+
+def test_more_servers_ask_the_database_no_more(registered: Plant, carol_client: Client, engineering: VirtualAccount):
+    def count() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert carol_client.get(f"{ONPREM}?status=all").status_code == 200
+        return len(queries)
+
+    count()
+    before = count()
+    account, moment = engineering.smart_account, registered.now
+    for number in range(8):
+        OnPremServer.objects.create(
+            smart_account=account, virtual_account=engineering, uuid=uuid4(), name=f"Plant {number}", lcs_key=b"x",
+            state="registered", registered_at=moment,
+            origin=Origin.objects.create(name=f"origin {number}", smart_account=account),
+        )  # fmt: skip
+    assert count() == before
 
 
 def test_servers_of_others_are_in_no_list_and_have_no_page(
