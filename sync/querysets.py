@@ -3,10 +3,17 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
-from django.db.models import Q
+from django.db.models import Case, CharField, F, Q, Value, When
 
 from cssm.common.querysets import TenantQuerySet
-from sync.states import OPEN_STATES, ExchangeState, ServerState
+from sync.states import (
+    DEADLINE_NEAR_AFTER,
+    OPEN_STATES,
+    OVERDUE_AFTER,
+    ExchangeState,
+    ServerHealth,
+    ServerState,
+)
 
 if TYPE_CHECKING:
     from sync.models import Exchange, LocalAccount, OnPremServer
@@ -20,6 +27,21 @@ class OnPremServerQuerySet(TenantQuerySet["OnPremServer"]):
         """Registered ones that were neither registered nor synchronized after the moment."""
         return self.registered().filter(
             Q(last_sync_at__isnull=True) | Q(last_sync_at__lte=moment), registered_at__lte=moment
+        )
+
+    def with_health(self, moment: datetime) -> Self:
+        """Annotated with `health`, as `OnPremServer.health_at` says, and `heard`, from when the deadlines run."""
+        later = When(last_sync_at__gt=F("registered_at"), then=F("last_sync_at"))
+        return self.annotate(
+            heard=Case(later, default=F("registered_at")),
+            health=Case(
+                When(state=ServerState.REMOVED, then=Value(ServerHealth.REMOVED.value)),
+                When(heard__lte=moment - DEADLINE_NEAR_AFTER, then=Value(ServerHealth.DEADLINE_NEAR.value)),
+                When(heard__lte=moment - OVERDUE_AFTER, then=Value(ServerHealth.OVERDUE.value)),
+                When(last_sync_at__isnull=True, then=Value(ServerHealth.PENDING.value)),
+                default=Value(ServerHealth.CURRENT.value),
+                output_field=CharField(),
+            ),
         )
 
 

@@ -1,9 +1,15 @@
 """The words of the sync app: where a server, its files and its 3-tier certificate stand. Pure."""
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from cssm.common.text import Badge, Tone, mark
+
+OVERDUE_AFTER: Final = timedelta(days=30)
+DEADLINE_NEAR_AFTER: Final = timedelta(days=60)
+REMOVED_AFTER: Final = timedelta(days=90)
 
 
 class ServerState(StrEnum):
@@ -34,6 +40,44 @@ class ServerHealth(StrEnum):
     def label(self) -> str:
         return self.badge.label
 
+    @property
+    def waits_for(self) -> str:
+        """What is to be done, in a sentence."""
+        return {
+            ServerHealth.PENDING: mark(
+                "It waits for its first synchronization: install the authorization file on the server, then upload the"
+                " synchronization file that it writes, or let it synchronize over the network."
+            ),
+            ServerHealth.CURRENT: mark("It waits for nothing until its next synchronization is due."),
+            ServerHealth.OVERDUE: mark(
+                "It waits for a synchronization: let the server write a synchronization file and upload it, or let it"
+                " synchronize over the network. Without one it is removed with all its product instances."
+            ),
+            ServerHealth.DEADLINE_NEAR: mark(
+                "It will be removed soon, with all its product instances, unless it synchronizes: let the server write"
+                " a synchronization file and upload it, or let it synchronize over the network."
+            ),
+            ServerHealth.REMOVED: mark(
+                "Its product instances have left the pools and its certificates are revoked. To use it again, let the"
+                " server write a registration file, and register it anew under “New On-Prem”."
+            ),
+        }[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """What comes next if the server stays silent, and when."""
+
+    label: str
+    at: datetime
+
+
+def next_deadline(heard_at: datetime, moment: datetime) -> Deadline:
+    """From when it was last heard: overdue at 30 days, told of its removal at 60, removed at 90."""
+    if moment < heard_at + OVERDUE_AFTER:
+        return Deadline(mark("Overdue"), heard_at + OVERDUE_AFTER)
+    return Deadline(mark("Removal"), heard_at + REMOVED_AFTER)
+
 
 class CertificateKind(StrEnum):
     """The certificates of one server, by their names in the files."""
@@ -55,6 +99,13 @@ class CertificateKind(StrEnum):
             CertificateKind.TG_TLS: mark("HTTPS towards products"),
             CertificateKind.BROWSER_TLS: mark("HTTPS towards browsers"),
         }[self]
+
+
+AUTHORITY_LABELS: Final = {
+    "sub_ca_cert": mark("Authority that issued the server's identity"),
+    "satellite_cert": mark("Authority above the one for 4-tier products"),
+    "tg_issuer_cert": mark("Authority that issued the HTTPS certificates"),
+}
 
 
 class ExchangeKind(StrEnum):

@@ -104,6 +104,31 @@ def answer_once(
         return unfinished.answer
 
 
+def find_answer(call: CallIdentity, *, box: AnswerBox, now: datetime) -> StoredAnswer | None:
+    """The answer kept for the call. For calls whose effect is not one transaction, and is had once by other means.
+
+    Raises `Invalid` (`IDEMPOTENCY_KEY_REUSED`) for another body under the same key.
+    """
+    return _find(call, box=box, now=now)
+
+
+def keep_answer(call: CallIdentity, answer: StoredAnswer, *, box: AnswerBox, now: datetime) -> None:
+    """Keep it for `find_answer` if it is final. Of two at once the first is kept."""
+    if not answer.is_final:
+        return
+    with transaction.atomic():
+        IdempotentAnswer.objects.filter(client_key=call.client_key, expires_at__lte=now).delete()
+        row = IdempotentAnswer(
+            client_key=call.client_key,
+            body_digest=call.body_digest,
+            created_at=now,
+            expires_at=now + KEPT_FOR,
+            answer=box.wrap(_encode(answer), context=_context(call.client_key)),
+            status_code=answer.status,
+        )
+        IdempotentAnswer.objects.bulk_create([row], ignore_conflicts=True)
+
+
 def purge_expired_answers(*, now: datetime, limit: int = 5000) -> int:
     """Delete what is older than a day; returns how many rows."""
     expired = IdempotentAnswer.objects.filter(expires_at__lte=now).order_by("expires_at").values("pk")[:limit]

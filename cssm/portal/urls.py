@@ -1,6 +1,14 @@
 from django.urls import path
 
-from cssm.portal.views import health, home, operator, operator_families, operator_keys, operator_ownership
+from cssm.portal.views import (
+    health,
+    home,
+    operator,
+    operator_families,
+    operator_keys,
+    operator_onprem,
+    operator_ownership,
+)
 
 urlpatterns = [
     path("", home.Home.as_view(), name="home"),
@@ -25,6 +33,9 @@ urlpatterns = [
     path("operator/figures/", operator_ownership.Figures.as_view(), name="operator-figures"),
     path("operator/figures/check/", operator_ownership.CheckNow.as_view(), name="operator-check-figures"),
     path("operator/figures/set-right/", operator_ownership.SetRight.as_view(), name="operator-set-right"),
+    path("operator/onprem/", operator_onprem.Servers.as_view(), name="operator-onprem"),
+    path("operator/onprem/<uuid:uuid>/sign/", operator_onprem.SignEarly.as_view(), name="operator-sign-early"),
+    path("operator/onprem/<uuid:uuid>/hold/", operator_onprem.Hold.as_view(), name="operator-hold"),
     path("operator/jobs/", operator.Jobs.as_view(), name="operator-jobs"),
     path("healthz", health.Live.as_view(), name="healthz"),
     path("readyz", health.Ready.as_view(), name="readyz"),

@@ -1,13 +1,17 @@
 """The table of product instances of one Virtual Account."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from accounts.tables import TagsColumn
 from cssm.common.tables import ActionsColumn, BadgeColumn, CodeColumn, Column, NumberColumn, Table, WhenColumn
 from licensing.models import ProductInstance
+from licensing.services.devices.origins import Reporter
 from licensing.states import InstanceState
 
 
@@ -15,7 +19,7 @@ class InstanceTable(Table):
     key = "instances"
     caption = "Product instances"
     fixed = ("name",)
-    hidden = ("piid", "software_tag", "registered_at", "reserved_units")
+    hidden = ("piid", "software_tag", "registered_at", "reserved_units", "reports")
     empty_title = "No product instances"
     row_key = "piid"
     empty_hint = "Register a product with a token of this Virtual Account; it appears here at once."
@@ -31,18 +35,32 @@ class InstanceTable(Table):
     reserved_units = NumberColumn(verbose_name="Reserved")
     last_contact_at = WhenColumn(accessor="contact__last_contact_at", verbose_name="Last contact")
     registered_at = WhenColumn(verbose_name="Registered")
+    reports = Column(accessor="origin_id", verbose_name="Reports")
     actions = ActionsColumn("licensing/_instance_actions.html")
 
     class Meta:
         order_by = "name"
 
-    def __init__(self, data: Any, *, va_url: str, may_manage: bool, has_reserved: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        data: Any,
+        *,
+        va_url: str,
+        may_manage: bool,
+        find_reporters: Callable[[], Mapping[int, Reporter]],
+        has_reserved: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(data, **kwargs)
-        self.va_url, self.may_manage = va_url, may_manage
+        self.va_url, self.may_manage, self._find_reporters = va_url, may_manage, find_reporters
         if has_reserved:
             self.columns.show("reserved_units")
         if not may_manage:
             self.columns.hide("actions")
+
+    @cached_property
+    def reporters(self) -> Mapping[int, Reporter]:
+        return self._find_reporters()
 
     def get_row_label(self, record: ProductInstance) -> str:
         return record.hostname or record.udi
@@ -63,3 +81,21 @@ class InstanceTable(Table):
 
     def value_state(self, record: ProductInstance) -> str:
         return InstanceState(record.state).badge.label
+
+    def render_reports(self, record: ProductInstance) -> SafeString | str:
+        if record.is_direct:
+            return gettext("directly")
+        return format_html("{} {}", gettext("through"), show_reporter(self.reporters.get(record.origin_id)))
+
+    def value_reports(self, record: ProductInstance) -> str:
+        if record.is_direct:
+            return gettext("directly")
+        reporter = self.reporters.get(record.origin_id)
+        return reporter.name if reporter else gettext("an on-prem server")
+
+
+def show_reporter(reporter: Reporter | None) -> SafeString | str:
+    """The name of an on-prem server, and the way to its page for whoever may see that."""
+    if reporter is None:
+        return gettext("an on-prem server")
+    return format_html('<a href="{}">{}</a>', reporter.path, reporter.name) if reporter.path else reporter.name

@@ -1,5 +1,6 @@
 """The Product Instances tab and the dialog of one instance."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import BigIntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value
@@ -14,8 +15,9 @@ from cssm.common.tables import BulkAction
 from cssm.common.views import Crumb, PageView
 from licensing.models import Hold, ProductInstance, Reservation, Usage
 from licensing.services.devices.ha_groups import describe_group
+from licensing.services.devices.origins import Reporter, find_reporters
 from licensing.states import ACTIVE_STATES, InstanceState, KeyState, ReservationState
-from licensing.tables.instances import InstanceTable
+from licensing.tables.instances import InstanceTable, show_reporter
 from licensing.views.inventory import InventoryTab
 
 ENDED = "ended"
@@ -54,7 +56,7 @@ class InstancesTab(TableView, InventoryTab):
         return (
             ProductInstance.objects.visible_to(self.actor)
             .filter(virtual_account=self.virtual_account)
-            .select_related("contact")
+            .select_related("contact", "origin")
             .prefetch_related("tags")
             .annotate(
                 license_units=Coalesce(Subquery(units), Value(0)),
@@ -65,7 +67,15 @@ class InstancesTab(TableView, InventoryTab):
     def get_table_kwargs(self) -> dict[str, Any]:
         held = Hold.objects.counting_at(self.now).filter(virtual_account=self.virtual_account)
         may_manage = self.may(Permission.MANAGE_ASSETS)
-        return {"va_url": self.va_url, "may_manage": may_manage, "has_reserved": held.exists()}
+        return {
+            "va_url": self.va_url,
+            "may_manage": may_manage,
+            "has_reserved": held.exists(),
+            "find_reporters": self._find_reporters,
+        }
+
+    def _find_reporters(self) -> Mapping[int, Reporter]:
+        return find_reporters(actor=self.actor, smart_account_id=self.smart_account.pk)
 
     def get_bulk_actions(self) -> list[BulkAction]:
         if not self.may(Permission.MANAGE_ASSETS):
@@ -103,7 +113,8 @@ class InstanceDialog(VirtualAccountView, PageView):
         instance, contact = self.instance, getattr(self.instance, "contact", None)
         key = instance.keys.filter(state=KeyState.CURRENT).first()
         usage = Usage.objects.visible_to(self.actor).filter(instance=instance, quantity__gt=0).select_related("license")
-        facts = [
+        facts: list[tuple[str, Any]] = [
+            *self._reports_through(),
             ("Product ID", instance.udi_pid),
             ("Serial number", instance.udi_serial_number),
             ("UUID", instance.uuid),
@@ -128,6 +139,13 @@ class InstanceDialog(VirtualAccountView, PageView):
             "va_url": self.va_url,
             "may_transfer": self.may(Permission.MANAGE_ASSETS) and InstanceState(instance.state).is_active,
         }
+
+    def _reports_through(self) -> list[tuple[str, Any]]:
+        """The on-prem server that owns it, if one does."""
+        if self.instance.is_direct:
+            return []
+        known = find_reporters(actor=self.actor, smart_account_id=self.smart_account.pk)
+        return [("Reports through", show_reporter(known.get(self.instance.origin_id)))]
 
     def _reservation(self) -> dict[str, Any]:
         """Where the product has its licenses by reservation."""

@@ -1,9 +1,11 @@
 """On-prem servers: registered, listed, synchronized, removed."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -11,11 +13,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import AccountApiView
-from cssm.common.api.description import REFUSALS, REFUSALS_OF_POST, changes, reads
+from cssm.common.api.description import IDEMPOTENCY_KEY, REFUSALS, REFUSALS_OF_POST, changes, reads
 from cssm.common.api.fields import Answer, ErrorAnswer, PageQuery
+from cssm.common.api.views import replay_mark
 from cssm.common.errors import NotFound
+from cssm.common.idempotency import find_answer, keep_answer
 from cssm.common.permissions import Permission
 from sync.api.shapes import (
+    NewName,
     Reason,
     RegistrationQuery,
     ServerAnswer,
@@ -27,11 +32,14 @@ from sync.api.shapes import (
 from sync.api.uploads import BODY_TYPES, MULTIPART, YAML, answer_file, receive, wants_background
 from sync.models import Exchange, OnPremServer
 from sync.services.imports import synchronize
+from sync.services.receiving import Upload
 from sync.services.registration import register_server
-from sync.services.servers import get_server, remove_server
+from sync.services.servers import get_server, remove_server, rename_server
 from sync.services.three_tier import hold_three_tier, release_three_tier
 
 TAG = "on-prem servers"
+REFERENCE = "application/vnd.exchange-number"
+"""The type of a stored answer that names the exchange whose file it is; it never leaves this process."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,7 +49,7 @@ def takes_file(operation: str, summary: str, *, query: Any, status: int) -> Call
     """For a POST of a file that is answered by a file."""
     refusals = {**REFUSALS, **REFUSALS_OF_POST, 415: "The body is none of the types of a file."}
     responses: dict[Any, Any] = {
-        code: OpenApiResponse(ErrorAnswer, description=text) for code, text in refusals.items() if code != 422
+        code: OpenApiResponse(ErrorAnswer, description=text) for code, text in refusals.items()
     }
     responses[(status, YAML)] = OpenApiResponse(OpenApiTypes.BINARY, description="The file to install on the server.")
     if status == 200:
@@ -53,7 +61,7 @@ def takes_file(operation: str, summary: str, *, query: Any, status: int) -> Call
         summary=summary,
         description=f"{summary}.",
         tags=[TAG],
-        parameters=[query],
+        parameters=[IDEMPOTENCY_KEY, query],
         request={**body, MULTIPART: form},
         responses=responses,
     )
@@ -81,6 +89,34 @@ class ServerApiView(AccountApiView):
             return self.success(difference=exchange.difference, exchange=show_exchange(exchange, self.base))
         return answer_file(exchange, status=status)
 
+    def answer_upload(self, upload: Upload, work: Callable[[], Exchange], *, status: int) -> HttpResponseBase:
+        """The answer to a file that `work` takes; with an `Idempotency-Key`, the one that the call got before.
+
+        The key is bound to the file as it is unpacked. That a file has one effect does not rest on the key, but on the
+        file's digest, which is stored with the effect: the key only makes the answers equal.
+        """
+        key = self.request.headers.get("Idempotency-Key")
+        if key is None:
+            return self.answer_exchange(work(), status=status)
+        call = self.identify_call(key, upload.plain.digest.encode())
+        answer = find_answer(call, box=self.answer_box, now=self.now)
+        if answer is None:
+            answer = self.perform(lambda *_, **__: self._refer_to(work(), status=status))
+            keep_answer(call, answer, box=self.answer_box, now=self.now)
+        if answer.headers.get("Content-Type") != REFERENCE:
+            return HttpResponse(answer.body, status=answer.status, headers={**answer.headers, **replay_mark(answer)})
+        exchange = Exchange.objects.select_related("server").get(pk=int(answer.body))
+        response = answer_file(exchange, status=answer.status)
+        for name, value in replay_mark(answer).items():
+            response.headers[name] = value
+        return response
+
+    def _refer_to(self, exchange: Exchange, *, status: int) -> HttpResponseBase:
+        """As `answer_exchange`, with a reference in place of a file: that is stored with its exchange already."""
+        if exchange.finished_at is None or exchange.is_dry_run:
+            return self.answer_exchange(exchange, status=status)
+        return HttpResponse(str(exchange.pk), status=status, content_type=REFERENCE)
+
 
 class ServersView(ServerApiView):
     permission = Permission.VIEW
@@ -98,7 +134,8 @@ class ServersView(ServerApiView):
         wanted = self.read_query(RegistrationQuery)
         virtual_account = self.find_virtual_account(wanted["virtualAccount"])
         with receive(request._request) as upload:
-            exchange = register_server(
+            work = partial(
+                register_server,
                 actor=self.actor,
                 virtual_account=virtual_account,
                 upload=upload,
@@ -106,7 +143,7 @@ class ServersView(ServerApiView):
                 confirmed=wanted["confirm"],
                 now=self.now,
             )
-        return answer_file(exchange, status=201)
+            return self.answer_upload(upload, work, status=201)
 
 
 class ServerView(ServerApiView):
@@ -126,7 +163,8 @@ class SynchronizationsView(ServerApiView):
         server = self.find_server(uuid)
         dry_run = self.read_query(SynchronizationQuery)["dry_run"]
         with receive(request._request) as upload:
-            exchange = synchronize(
+            work = partial(
+                synchronize,
                 actor=self.actor,
                 server=server,
                 upload=upload,
@@ -134,7 +172,17 @@ class SynchronizationsView(ServerApiView):
                 in_background=wants_background(request._request),
                 now=self.now,
             )
-        return self.answer_exchange(exchange, status=200)
+            return self.answer_upload(upload, work, status=200)
+
+
+class ServerRenameView(ServerApiView):
+    permission = Permission.MANAGE_ASSETS
+
+    @changes("renameOnPremServer", "Rename an on-prem server", ServerAnswer, body=NewName, tag=TAG)
+    def post(self, request: Request, domain: str, uuid: UUID) -> Response:
+        server = self.find_server(uuid)
+        rename_server(actor=self.actor, server=server, name=self.read_body(NewName)["name"], now=self.now)
+        return self.success(server=show_server(self.find_server(uuid), self.now))
 
 
 class ServerRemovalView(ServerApiView):

@@ -31,6 +31,10 @@ class Reason(StrictSerializer):
     reason = Text(max_length=300)
 
 
+class NewName(StrictSerializer):
+    name = Text(max_length=120)
+
+
 class ServerRow(serializers.Serializer[Any]):
     uuid = serializers.UUIDField()
     name = serializers.CharField()

@@ -13,8 +13,8 @@ from sync.codecs.envelope import CHUNK
 from sync.errors import FileCode
 from sync.models import Exchange
 from sync.services.receiving import Upload, receive_upload
-from sync.services.storage import StoredFile
-from sync.states import ExchangeKind, Side
+from sync.services.storage import StoredFile, file_name
+from sync.states import Side
 
 YAML: Final = "application/yaml"
 BODY_TYPES: Final = (YAML, "application/gzip", "application/octet-stream", "application/x-yaml", "application/x-gzip")
@@ -57,13 +57,6 @@ def answer_file(exchange: Exchange, *, side: Side = Side.RESPONSE, status: int =
     response.headers["Content-Disposition"] = f'attachment; filename="{file_name(exchange, side)}"'
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def file_name(exchange: Exchange, side: Side) -> str:
-    """Plain ASCII, whatever the server is called."""
-    kind = "authorization" if exchange.kind == ExchangeKind.REGISTRATION else "synchronization"
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in exchange.server.name)
-    return f"{kind}_{side.value}_{kept[:60] or exchange.server.uuid}_{exchange.pk}.yaml"
 
 
 def show_problems(errors: Any) -> list[dict[str, Any]]:

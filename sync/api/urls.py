@@ -13,6 +13,7 @@ v1: list[URLPattern | URLResolver] = [
     path(SERVER, servers.ServerView.as_view()),
     path(f"{SERVER}/synchronizations", servers.SynchronizationsView.as_view()),
     path(f"{SERVER}/exchanges", exchanges.ServerExchangesView.as_view()),
+    path(f"{SERVER}/rename", servers.ServerRenameView.as_view()),
     path(f"{SERVER}/remove", servers.ServerRemovalView.as_view()),
     path(EXCHANGE, exchanges.ExchangeView.as_view()),
     path(f"{EXCHANGE}/response", exchanges.ExchangeFileView.as_view(), {"side": "response"}),

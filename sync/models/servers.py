@@ -1,5 +1,4 @@
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
@@ -8,11 +7,16 @@ from accounts.models import SmartAccount, User, VirtualAccount
 from licensing.models import Origin
 from pki.models import Certificate, RootRequest, StoredKey
 from sync.querysets import OnPremServerQuerySet
-from sync.states import CertificateKind, ServerHealth, ServerState
-
-OVERDUE_AFTER: Final = timedelta(days=30)
-DEADLINE_NEAR_AFTER: Final = timedelta(days=60)
-REMOVED_AFTER: Final = timedelta(days=90)
+from sync.states import (
+    DEADLINE_NEAR_AFTER,
+    OVERDUE_AFTER,
+    REMOVED_AFTER,
+    CertificateKind,
+    Deadline,
+    ServerHealth,
+    ServerState,
+    next_deadline,
+)
 
 
 class OnPremServer(models.Model):
@@ -59,6 +63,11 @@ class OnPremServer(models.Model):
         return self.name
 
     @property
+    def path(self) -> str:
+        """Its page. Select `smart_account` along."""
+        return f"/accounts/{self.smart_account.domain}/onprem/{self.uuid}/"
+
+    @property
     def heard_at(self) -> datetime:
         """From when the deadlines run: the last synchronization, or the registration."""
         return max(self.last_sync_at, self.registered_at) if self.last_sync_at is not None else self.registered_at
@@ -66,6 +75,10 @@ class OnPremServer(models.Model):
     @property
     def removal_due_at(self) -> datetime:
         return self.heard_at + REMOVED_AFTER
+
+    def deadline_at(self, moment: datetime) -> Deadline | None:
+        """What its silence brings next; nothing for one that is removed."""
+        return next_deadline(self.heard_at, moment) if self.state == ServerState.REGISTERED else None
 
     def health_at(self, moment: datetime) -> ServerHealth:
         if self.state == ServerState.REMOVED:
@@ -106,6 +119,15 @@ class ServerHost(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["name", "server"], name="server_host_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class HostLock(models.Model):
+    """Locked while certificates with the name are recorded, so that two Smart Accounts never get it in one instant."""
+
+    name = models.CharField(max_length=253, primary_key=True)
 
     def __str__(self) -> str:
         return self.name

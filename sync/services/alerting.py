@@ -69,6 +69,7 @@ def _change(
         at=row.at,
         params=params,
         source=f"{server.virtual_account.name}: {server.name}",
+        path=server.path,
         action_due=server.removal_due_at if has_deadline and server.state == ServerState.REGISTERED else None,
     )
 

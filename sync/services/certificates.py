@@ -21,7 +21,7 @@ from pki.services.revocation import revoke_certificates
 from pki.services.server_certificates import Issued, Wanted
 from pki.states import ProfileName, RevocationReason
 from sync.errors import FileCode, FileRefused, Problem
-from sync.models import OnPremServer, ServerCertificate, ServerHost
+from sync.models import HostLock, OnPremServer, ServerCertificate, ServerHost
 from sync.states import CertificateKind, ServerState
 
 PROFILE_OF: Final = {
@@ -73,9 +73,7 @@ def order_tls(csr: ParsedCsr, kind: CertificateKind, *, smart_account_id: int, k
             raise _invalid(key, f"{host!r} is no DNS name or IP address (wildcards are not certified).")
         if is_own_host(host):
             raise _invalid(key, f"{host!r} is a name of this portal.")
-    elsewhere = ServerHost.objects.filter(name__in=hosts, server__state=ServerState.REGISTERED)
-    if taken := elsewhere.exclude(smart_account=smart_account_id).values_list("name", flat=True).first():
-        raise _invalid(key, f"{taken!r} is held by a server of another Smart Account.")
+    _refuse_held_hosts(hosts, smart_account_id=smart_account_id, key=key)
     return Order(kind, csr.common_name, csr.spki_der, hosts)
 
 
@@ -115,7 +113,9 @@ def issue_batch(orders: Sequence[Order], *, now: datetime) -> Batch:
 
 
 def store_batch(batch: Batch, *, server: OnPremServer, now: datetime) -> None:
-    """Record the certificates as the server's, in the caller's transaction."""
+    """Record the certificates as the server's, in the caller's transaction. Raises `FileRefused` (CSR_INVALID) for a
+    name that another Smart Account got since it was asked for."""
+    _lock_hosts(batch.orders, server)
     recorded = server_certificates.record_issued(batch.issued, now=now)
     ServerCertificate.objects.bulk_create(
         ServerCertificate(
@@ -134,6 +134,24 @@ def store_batch(batch: Batch, *, server: OnPremServer, now: datetime) -> None:
         [ServerHost(smart_account_id=server.smart_account_id, server=server, name=name) for name in sorted(names)],
         ignore_conflicts=True,
     )
+
+
+def _lock_hosts(orders: Iterable[Order], server: OnPremServer) -> None:
+    """Nobody else gets these names until the transaction ends; they are locked in one order, so nobody waits in a ring,
+    and only then asked about again."""
+    keys = {host: _csr_key(order.kind) for order in orders for host in order.hosts}
+    if not keys:
+        return
+    names = sorted(keys)
+    HostLock.objects.bulk_create([HostLock(name=name) for name in names], ignore_conflicts=True)
+    for name in HostLock.objects.select_for_update().filter(name__in=names).order_by("name"):
+        _refuse_held_hosts([name.name], smart_account_id=server.smart_account_id, key=keys[name.name])
+
+
+def _refuse_held_hosts(hosts: Sequence[str], *, smart_account_id: int, key: str) -> None:
+    elsewhere = ServerHost.objects.filter(name__in=hosts, server__state=ServerState.REGISTERED)
+    if taken := elsewhere.exclude(smart_account=smart_account_id).values_list("name", flat=True).first():
+        raise _invalid(key, f"{taken!r} is held by a server of another Smart Account.")
 
 
 def current_certificates(server: OnPremServer) -> dict[str, str]:

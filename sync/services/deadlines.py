@@ -8,9 +8,8 @@ from django.db import DatabaseError, transaction
 
 from cssm.common.actor import SYSTEM
 from sync.models import OnPremServer
-from sync.models.servers import DEADLINE_NEAR_AFTER, OVERDUE_AFTER, REMOVED_AFTER
 from sync.services.servers import end_server, lock_server, tell
-from sync.states import NoticeKind, ServerState
+from sync.states import DEADLINE_NEAR_AFTER, OVERDUE_AFTER, REMOVED_AFTER, NoticeKind, ServerState
 
 log = structlog.get_logger(__name__)
 

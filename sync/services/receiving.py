@@ -23,10 +23,12 @@ class Upload:
 
 
 @contextmanager
-def receive_upload(chunks: Iterable[bytes]) -> Iterator[Upload]:
-    """The upload while the context lasts. Raises `FileRefused`: TOO_LARGE, MALFORMED, FORBIDDEN_YAML,
-    SIGNATURE_INVALID."""
+def receive_upload(chunks: Iterable[bytes], *, most: int | None = None) -> Iterator[Upload]:
+    """The upload of at most so many bytes (without a word, MAX_UPLOAD_BYTES), while the context lasts.
+
+    Raises `FileRefused`: TOO_LARGE, MALFORMED, FORBIDDEN_YAML, SIGNATURE_INVALID.
+    """
     file: IO[bytes]
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-        plain = unpack(chunks, file.write, most=settings.MAX_UPLOAD_BYTES)
+        plain = unpack(chunks, file.write, most=most or settings.MAX_UPLOAD_BYTES)
         yield Upload(file, plain, read_envelope(file, plain.size))

@@ -9,19 +9,19 @@ from django.db import transaction
 
 from accounts.models import VirtualAccount
 from cssm.common.actor import Actor, ActorKind
-from cssm.common.errors import Conflict, Invalid
+from cssm.common.errors import Conflict
 from cssm.common.permissions import Permission
 from licensing.services.devices.staging import open_origin
 from pki.crypto.messages import verify_digest
 from pki.states import RevocationReason
 from sync.codecs.envelope import digest_content, read_range
-from sync.codecs.registration import MAX_SIZE, NAME_LIMIT, RegistrationRequest, find_lcs_csr, read_registration
+from sync.codecs.registration import MAX_SIZE, RegistrationRequest, find_lcs_csr, read_registration
 from sync.errors import FileCode, FileConflict, FileRefused, Problem
 from sync.models import Exchange, LocalAccount, OnPremServer
 from sync.services import certificates, exports
 from sync.services.certificates import Batch, Order
 from sync.services.receiving import Upload
-from sync.services.servers import lock_server, record, require, tell
+from sync.services.servers import clean_name, lock_server, record, require, tell
 from sync.services.storage import store_file
 from sync.states import CertificateKind, ExchangeKind, ExchangeState, NoticeKind, ServerState, Side
 
@@ -64,10 +64,10 @@ def register_server(
     application = read_application(upload, virtual_account.smart_account_id)
     known = OnPremServer.objects.filter(uuid=application.uuid).first()
     certificates.refuse_shared_keys(application.orders, server=known)
-    name = _clean_name(name or application.request.satellite_name)
+    name = clean_name(name or application.request.satellite_name)
     if known is not None:
-        _check_known(actor, known, virtual_account, application, confirmed)
-        if (answered := _find_answered(known, application)) is not None:
+        check_known(actor, known, virtual_account, application, confirmed)
+        if (answered := find_answered(known, application)) is not None:
             return answered
     batch = certificates.issue_batch(application.orders, now=now)
     with transaction.atomic():
@@ -110,9 +110,10 @@ def read_application(upload: Upload, smart_account_id: int) -> Application:
     return Application(uuid, request, lcs.spki_der, certificates.digest_key(lcs.spki_der), orders, upload)
 
 
-def _check_known(
+def check_known(
     actor: Actor, server: OnPremServer, target: VirtualAccount, application: Application, confirmed: bool
 ) -> None:
+    """Whether a server that is known may be registered once more as asked. Raises as `register_server`."""
     if server.smart_account_id != target.smart_account_id:
         raise FileConflict(
             Problem(
@@ -142,7 +143,7 @@ def _check_known(
         )
 
 
-def _find_answered(server: OnPremServer, application: Application) -> Exchange | None:
+def find_answered(server: OnPremServer, application: Application) -> Exchange | None:
     """The exchange of the very same bytes in the server's present registration."""
     if server.state != ServerState.REGISTERED or server.lcs_key_digest != application.lcs_key_digest:
         return None
@@ -186,7 +187,7 @@ def _renew(
 ) -> OnPremServer:
     """The known server once more: after a restore with its key, or with another key, or after its removal."""
     server = lock_server(known.pk)
-    _check_known(actor, server, virtual_account, application, confirmed)
+    check_known(actor, server, virtual_account, application, confirmed)
     anew = server.state != ServerState.REGISTERED or server.lcs_key_digest != application.lcs_key_digest
     if anew:
         certificates.revoke_all(server=server, reason=RevocationReason.SUPERSEDED, now=now)
@@ -273,13 +274,6 @@ def _read_uuid(text: str) -> UUID:
     if text.lower() not in {str(uuid), uuid.hex}:
         raise _refused(FileCode.WRONG_TYPE, f"{text[:64]!r} is no UUID in its usual form.", key=":instance_id:")
     return uuid
-
-
-def _clean_name(name: str) -> str:
-    cleaned = " ".join(name.split())
-    if not 1 <= len(cleaned) <= NAME_LIMIT or not cleaned.isprintable():
-        raise Invalid(f"A name has 1 to {NAME_LIMIT} printable characters.", where="name")
-    return cleaned
 
 
 def _refused(code: FileCode, message: str, *, key: str = "") -> FileRefused:

@@ -10,11 +10,13 @@ from accounts.models import ApiClient, SmartAccount, VirtualAccount
 from accounts.services.actors import actor_for_client, actor_for_user
 from accounts.services.events import record_event
 from cssm.common.actor import NOBODY, Actor, ActorKind
-from cssm.common.errors import Conflict, NotFound
+from cssm.common.errors import Conflict, Invalid, NotFound
 from cssm.common.jobs import nudge
 from cssm.common.permissions import Permission
 from licensing.services.devices.apply_snapshot import end_origin
+from licensing.services.devices.origins import Reporter
 from pki.states import RevocationReason
+from sync.codecs.registration import NAME_LIMIT
 from sync.errors import FileCode
 from sync.models import LocalAccount, Notice, OnPremServer
 from sync.services.certificates import revoke_all
@@ -28,7 +30,7 @@ def get_server(
 ) -> OnPremServer:
     """The server on whose Virtual Account the actor holds the permission. Raises `NotFound`, `Forbidden`."""
     servers = OnPremServer.objects.visible_to(actor).filter(smart_account=smart_account, uuid=uuid)
-    server = servers.select_related("smart_account", "virtual_account", "origin").first()
+    server = servers.select_related("smart_account", "virtual_account", "origin", "three_tier").first()
     if server is None:
         raise NotFound(
             "There is no such on-prem server in this Smart Account, or you have no access to it.",
@@ -61,6 +63,26 @@ def actor_of_registrar(server: OnPremServer) -> Actor:
         client = ApiClient.objects.filter(pk=int(server.registered_by_client)).first()
         return NOBODY if client is None else actor_for_client(client)
     return NOBODY
+
+
+def rename_server(*, actor: Actor, server: OnPremServer, name: str, now: datetime) -> None:
+    """What people call it; its next response says so. Raises `Invalid`, `NotFound`, `Forbidden`."""
+    require(actor, server, Permission.MANAGE_ASSETS)
+    name = clean_name(name)
+    with transaction.atomic():
+        current = lock_server(server.pk)
+        require(actor, current, Permission.MANAGE_ASSETS)
+        if current.name != name:
+            record(actor, current, "onprem.renamed", {"name": name}, now)
+            current.name = name
+            current.save(update_fields=["name"])
+
+
+def clean_name(name: str) -> str:
+    cleaned = " ".join(name.split())
+    if not 1 <= len(cleaned) <= NAME_LIMIT or not cleaned.isprintable():
+        raise Invalid(f"A name has 1 to {NAME_LIMIT} printable characters.", where="name")
+    return cleaned
 
 
 def remove_server(*, actor: Actor, server: OnPremServer, now: datetime) -> None:
@@ -107,6 +129,20 @@ def tell(server: OnPremServer, kind: NoticeKind, now: datetime) -> None:
     """Have the dispatcher look at it; in the transaction of what happened."""
     Notice.objects.create(smart_account_id=server.smart_account_id, server=server, kind=kind, at=now)
     nudge(DISPATCH_TASK)
+
+
+def list_reporters(actor: Actor, smart_account_id: int) -> dict[int, Reporter]:
+    """The servers of an account by their origins: their names for everybody in it, their pages for their people."""
+    rows = OnPremServer.objects.filter(smart_account=smart_account_id).select_related("smart_account")
+    return {
+        row.origin_id: Reporter(
+            row.name,
+            row.path
+            if actor.may(Permission.VIEW, smart_account_id=smart_account_id, virtual_account_id=row.virtual_account_id)
+            else "",
+        )
+        for row in rows
+    }
 
 
 def find_occupying_server(virtual_account: VirtualAccount, now: datetime) -> str | None:

@@ -18,6 +18,7 @@ SYNC_EVENTS: Final[dict[str, str]] = {
     "onprem.account_linked": mark(
         'The Virtual Account "{local}" of the on-prem server "{server}" is linked to "{name}".'
     ),
+    "onprem.renamed": mark('The on-prem server "{server}" was renamed to "{name}".'),
     "onprem.removed": mark('The on-prem server "{server}" was removed with {instances} product instances.'),
     "onprem.expired": mark(
         'The on-prem server "{server}" was removed with {instances} product instances: it had not synchronized for 90'

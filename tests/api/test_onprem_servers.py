@@ -193,6 +193,53 @@ def test_a_dry_run_answers_the_difference(server: Server, va_user: Caller):
     assert not ProductInstance.objects.exists()
 
 
+def test_a_file_sent_again_with_its_key_is_answered_alike(server: Server, va_user: Caller, now: datetime):
+    data = server.synchronization(account(1, "Engineering", instance(7, uses={"tag_a": 3})))
+    answers = [va_user.post(path_of(server), raw=each, content_type=YAML, key="k1") for each in (data, pack(data))]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert body_of(answers[0]) == body_of(answers[1])
+    assert [answer.headers.get("Idempotent-Replayed") for answer in answers] == [None, "true"]
+    assert answers[1]["Content-Disposition"] == answers[0]["Content-Disposition"]
+    other = server.synchronization(account(1, "Engineering"), generated="2026-03-02T10:01:00Z", full=True)
+    answer = va_user.post(path_of(server), raw=other, content_type=YAML, key="k1")
+    assert (answer.status_code, answer.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert (ProductInstance.objects.count(), Exchange.objects.count()) == (1, 2)
+
+
+def test_refusals_dry_runs_and_files_in_the_background_are_kept_with_their_key(
+    server: Server, va_user: Caller, now: datetime
+):
+    early = server.synchronization(account(1, "Engineering"), generated="2026-03-02T09:31:00Z")
+    dry = [va_user.post(f"{path_of(server)}?dry_run=1", raw=early, content_type=YAML, key="k") for _ in range(2)]
+    assert dry[0].json()["exchange"]["id"] == dry[1].json()["exchange"]["id"]
+    headers = va_user.headers({"Prefer": "respond-async", "Idempotency-Key": "k2"})
+    background = Client().post(BASE + path_of(server), early, content_type=YAML, headers=headers)
+    work_exchanges(now=now)
+    again = Client().post(BASE + path_of(server), early, content_type=YAML, headers=headers)
+    assert (again.status_code, again.content) == (background.status_code, background.content) == (202, again.content)
+    stale = server.synchronization(account(1, "Engineering"), generated="2026-03-02T09:30:30Z")
+    refused = [va_user.post(path_of(server), raw=stale, content_type=YAML, key="k3") for _ in range(2)]
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(409, "STALE_FILE")] * 2
+    assert refused[0].content == refused[1].content
+
+
+def test_a_registration_sent_again_with_its_key_is_answered_alike(va_user: Caller):
+    data, url = Server().registration(), f"{SERVERS}?virtualAccount=Engineering"
+    answers = [va_user.post(url, raw=data, content_type=YAML, key="k") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert body_of(answers[0]) == body_of(answers[1])
+    other = Server(uuid="11111111-1111-4111-8111-111111111111").registration()
+    assert va_user.post(url, raw=other, content_type=YAML, key="k").status_code == 422
+    assert OnPremServer.objects.count() == 1
+
+
+def test_a_server_is_renamed(server: Server, va_user: Caller, viewer: Caller):
+    path = f"{SERVERS}/{server.uuid}/rename"
+    assert viewer.post(path, {"name": "x"}).status_code == 403
+    assert va_user.post(path, {"name": "Plant 8"}).json()["server"]["name"] == "Plant 8"
+    assert va_user.post(path, {"name": " "}).status_code == 400
+
+
 def test_a_server_is_removed(server: Server, va_user: Caller):
     assert va_user.post(f"{SERVERS}/{server.uuid}/remove").json()["status"] == "SUCCESS"
     answer = va_user.post(path_of(server), raw=server.synchronization(), content_type=YAML)

@@ -30,10 +30,12 @@ from licensing.models import (
 )
 from licensing.services.devices.tokens import create_token
 from pki.services import vault
+from pki.services.authorities import bootstrap_authorities
 from sync.models import Exchange, OnPremServer
 from tests.api.conftest import obtain_token
 from tests.architecture.permission_table import ACCOUNT, API, OTHER_PREFIXES, PUBLIC, ROUTES
 from tests.conftest import NOW
+from tests.keys import use_checked_in_keys
 
 pytestmark = pytest.mark.architecture
 
@@ -70,9 +72,16 @@ def test_other_prefixes_lead_to_the_same_views():
 
 @pytest.fixture
 def world(
-    acme: SmartAccount, umbrella: SmartAccount, engineering: VirtualAccount, bob: User, olivia: User
+    acme: SmartAccount,
+    umbrella: SmartAccount,
+    engineering: VirtualAccount,
+    bob: User,
+    olivia: User,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, Any]:
     """One object of every kind that an address names, all in Acme's Engineering, and a VA beside it."""
+    use_checked_in_keys(monkeypatch)
+    bootstrap_authorities(now=NOW)
     neighbouring = VirtualAccount.objects.create(smart_account=acme, name="Sales", created_at=NOW)
     here = {"smart_account": acme, "virtual_account": engineering}
     family = LicenseFamily.objects.create(name="family")
@@ -152,6 +161,7 @@ def address_of(route: str, world: dict[str, Any]) -> str:
         "<int:code>": world["code"],
         "<uuid:uuid>": world["server"],
         "<int:exchange>": world["exchange"],
+        "<slug:key>": "sub_ca_cert",
         "<int:alert_id>": world["alert"],
         "<int:request_id>": world["wanted"] if "operator" in route else world["request"],
         "<int:pk>": world.get(key, ""),

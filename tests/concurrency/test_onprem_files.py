@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -13,8 +14,8 @@ from accounts.services.actors import actor_for_user
 from cssm.common.errors import DomainError
 from licensing.models import License, LicenseFamily, Pool, ProductInstance
 from licensing.services.pools.rebuild import check_pools
-from sync.models import Exchange
-from sync.services import imports
+from sync.models import Exchange, ServerHost
+from sync.services import certificates, imports
 from sync.states import ExchangeState
 from tests.authorities import prepare_authorities
 from tests.concurrency.threads import run_at_once
@@ -115,3 +116,36 @@ def test_two_servers_at_once_do_not_wait_for_each_other_and_count_one_product_on
     assert Exchange.objects.filter(state=ExchangeState.APPLIED, kind="synchronization").count() == 2
     assert (ProductInstance.objects.count(), in_use(now)) == (60, 30)
     assert check_pools(now=now) == []
+
+
+def test_of_two_customers_who_ask_for_one_host_name_at_once_one_gets_it(
+    plant: Plant, umbrella: SmartAccount, mallory: User, now: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    keys, gate, issue = load_keys(), Barrier(2), certificates.issue_batch
+    own = VirtualAccount.objects.get(smart_account=umbrella)
+    askers = [
+        Plant(
+            actor, account, now, uuid=f"{digit * 8}-1111-4111-8111-111111111111", host="shared.example",
+            key=keys[first], tg_key=keys[first + 1], ssms_key=keys[first + 2],
+        )
+        for digit, actor, account, first in (
+            ("1", plant.actor, plant.virtual_account, 0), ("2", actor_for_user(mallory), own, 3),
+        )
+    ]  # fmt: skip
+
+    def issue_and_wait(*args: Any, **options: Any) -> Any:
+        batch = issue(*args, **options)
+        gate.wait(timeout=60)  # both have been told that the name is free
+        return batch
+
+    def register(asker: Plant) -> str:
+        try:
+            asker.register()
+        except DomainError as error:
+            return error.code
+        return "registered"
+
+    monkeypatch.setattr(certificates, "issue_batch", issue_and_wait)
+    answers = run_at_once(*[partial(register, asker) for asker in askers])
+    assert sorted(answers) == ["CSR_INVALID", "registered"]
+    assert ServerHost.objects.filter(name="shared.example").values("smart_account").distinct().count() == 1

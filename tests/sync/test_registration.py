@@ -22,6 +22,7 @@ from cssm.common.permissions import Role
 from pki.models import Certificate, Revocation, RootRequest
 from pki.services import authorities as pki_authorities
 from sync.models import Exchange, OnPremServer, ServerCertificate
+from sync.services import certificates
 from sync.services.servers import remove_server
 from sync.services.storage import StoredFile
 from sync.states import Side
@@ -262,6 +263,31 @@ def test_a_key_or_name_of_another_server_is_refused(
     foreign.server.host = "plant7.umbrella.example"
     foreign.register()
     assert OnPremServer.objects.count() == 2
+
+
+def test_a_name_that_another_customer_gets_while_ones_certificates_are_signed_is_refused(
+    plant: Plant, umbrella: SmartAccount, mallory: User, now: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    keys, issue = load_keys(), certificates.issue_batch
+    quicker = Plant(
+        actor_for_user(mallory),
+        VirtualAccount.objects.get(smart_account=umbrella),
+        now,
+        uuid="11111111-1111-4111-8111-111111111111",
+        key=keys[3],
+        tg_key=keys[4],
+        ssms_key=keys[5],
+    )
+
+    def issue_after_the_other(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(certificates, "issue_batch", issue)
+        quicker.register()
+        return issue(*args, **options)
+
+    monkeypatch.setattr(certificates, "issue_batch", issue_after_the_other)
+    with pytest.raises(DomainError, match="held by a server of another Smart Account"):
+        plant.register()
+    assert OnPremServer.objects.get().smart_account == umbrella
 
 
 def test_files_are_encrypted_at_rest(registered: Plant):

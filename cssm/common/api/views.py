@@ -38,7 +38,7 @@ class ApiView(APIView):
     answer_box: ClassVar[AnswerBox]
     http_method_names = ["get", "head", "post"]
     streams_body: ClassVar[bool] = False
-    """A POST takes a file, which is never held whole; sent twice, the file itself says that it is the same call."""
+    """A POST takes a file, which is never held whole: the view asks for answers given before once it has read it."""
 
     @property
     def actor(self) -> Actor:
@@ -113,15 +113,18 @@ class ApiView(APIView):
         return self.http_method_not_allowed
 
     def _answer_once(self, key: str, handler: Handler) -> HttpResponse:
-        request = self.request
-        call = CallIdentity(
-            client=f"{self.actor.kind}:{self.actor.id}", path=request.get_full_path(), key=key, body=request.body
-        )
-        answer = answer_once(call, lambda: self._perform(handler), box=self.answer_box, now=self.now)
-        headers = {**answer.headers, **({"Idempotent-Replayed": "true"} if answer.is_repeated else {})}
+        call = self.identify_call(key, self.request.body)
+        answer = answer_once(call, lambda: self.perform(handler), box=self.answer_box, now=self.now)
+        headers = {**answer.headers, **replay_mark(answer)}
         return HttpResponse(answer.body, status=answer.status, headers=headers)
 
-    def _perform(self, handler: Handler) -> StoredAnswer:
+    def identify_call(self, key: str, body: bytes) -> CallIdentity:
+        """What an `Idempotency-Key` of this call is bound to."""
+        client = f"{self.actor.kind}:{self.actor.id}"
+        return CallIdentity(client=client, path=self.request.get_full_path(), key=key, body=body)
+
+    def perform(self, handler: Handler) -> StoredAnswer:
+        """The handler's answer, also where it refuses, as it can be stored."""
         try:
             response = handler(self.request, *self.args, **self.kwargs)
         except Exception as exc:
@@ -131,6 +134,10 @@ class ApiView(APIView):
             finished.render()
         headers = {name: finished.headers[name] for name in KEPT_HEADERS if name in finished.headers}
         return StoredAnswer(status=finished.status_code, body=cast(HttpResponse, finished).content, headers=headers)
+
+
+def replay_mark(answer: StoredAnswer) -> dict[str, str]:
+    return {"Idempotent-Replayed": "true"} if answer.is_repeated else {}
 
 
 class UnknownCall(ApiView):

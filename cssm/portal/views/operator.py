@@ -61,6 +61,7 @@ class OperatorView(PortalView):
             ("Licenses owned", "operator-lines", None),
             ("Hierarchy", "operator-families", None),
             ("Figures", "operator-figures", (check and check.difference_count) or None),
+            ("On-prem servers", "operator-onprem", None),
             ("Background work", "operator-jobs", None),
         )
         here = self.request.path
