@@ -54,7 +54,7 @@ class InstancesTab(TableView, InventoryTab):
         return (
             ProductInstance.objects.visible_to(self.actor)
             .filter(virtual_account=self.virtual_account)
-            .select_related("contact")
+            .select_related("contact", "origin")
             .prefetch_related("tags")
             .annotate(
                 license_units=Coalesce(Subquery(units), Value(0)),
@@ -126,8 +126,14 @@ class InstanceDialog(VirtualAccountView, PageView):
             "usage": usage.order_by("tag"),
             **self._reservation(),
             "va_url": self.va_url,
-            "may_transfer": self.may(Permission.MANAGE_ASSETS) and InstanceState(instance.state).is_active,
+            "may_transfer": self._may_transfer(),
         }
+
+    def _may_transfer(self) -> bool:
+        """Where one of an on-prem server is, the server says."""
+        instance = self.instance
+        is_active = InstanceState(instance.state).is_active
+        return is_active and instance.is_direct and self.may(Permission.MANAGE_ASSETS)
 
     def _reservation(self) -> dict[str, Any]:
         """Where the product has its licenses by reservation."""

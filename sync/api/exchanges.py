@@ -10,27 +10,20 @@ from rest_framework.response import Response
 
 from cssm.common.api.description import changes, reads
 from cssm.common.api.fields import PageQuery
-from cssm.common.errors import NotFound
 from cssm.common.permissions import Permission
 from sync.api.servers import TAG, ServerApiView
 from sync.api.shapes import ExchangeAnswer, ExchangesAnswer, show_exchange
 from sync.api.uploads import YAML, answer_file
 from sync.models import Exchange
+from sync.services.exchanges import get_exchange
 from sync.services.queue import cancel_exchange
-from sync.services.servers import require
-from sync.states import ExchangeState, Side
+from sync.states import Side
 
 
 class ExchangeApiView(ServerApiView):
     def find_exchange(self, key: int) -> Exchange:
-        """Where the server is registered now, the actor must hold the permission."""
-        own = Exchange.objects.visible_to(self.actor).filter(smart_account=self.smart_account, pk=key)
-        exchange = own.select_related("server").first()
-        if exchange is None:
-            raise NotFound("There is no such exchange in this Smart Account, or you have no access to it.")
         permission = self.declared if isinstance(self.declared, Permission) else Permission.VIEW
-        require(self.actor, exchange.server, permission)
-        return exchange
+        return get_exchange(actor=self.actor, smart_account=self.smart_account, key=key, permission=permission)
 
 
 class ServerExchangesView(ExchangeApiView):
@@ -68,12 +61,7 @@ class ExchangeFileView(ExchangeApiView):
         responses={(200, YAML): OpenApiResponse(OpenApiTypes.BINARY, description="The file.")},
     )
     def get(self, request: Request, domain: str, exchange: int, side: str) -> HttpResponseBase:
-        found = self.find_exchange(exchange)
-        if found.files_deleted_at is not None:
-            raise NotFound("The files of this exchange were deleted after 90 days.")
-        if side == Side.RESPONSE and found.state != ExchangeState.APPLIED:
-            raise NotFound("There is no response: the file was not applied.")
-        return answer_file(found, side=Side(side))
+        return answer_file(self.find_exchange(exchange), side=Side(side))
 
 
 class ExchangeCancelView(ExchangeApiView):

@@ -1,0 +1,78 @@
+"""Every product instance that a file changes, one line each: kept with the files of its exchange, and as long."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from types import TracebackType
+from typing import IO, Final, Self
+
+from licensing.services.devices.apply_snapshot import ChangedInstance, MarkedInstance
+from sync.codecs.envelope import copy_chunks
+from sync.models import Exchange
+from sync.services.storage import StoredFile, store_file
+from sync.states import Change, MarkReason, Side
+
+_IN_MEMORY: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedRow:
+    """`note` is by how much the use of each license changes, or why the instance is not counted."""
+
+    change: Change
+    id: str
+    name: str
+    virtual_account: str
+    note: str
+
+
+class ChangeList:
+    """Collects the lines while a file is applied, and stores them with its exchange."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  closed by __exit__
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, row: ChangedInstance) -> None:
+        self._write(*astuple(row))
+
+    def add_marked(self, row: MarkedInstance) -> None:
+        name = f"{row.udi_pid}:{row.udi_serial_number}"
+        self._write(Change.NOT_COUNTED.value, row.external_id, name, "", MarkReason(row.reason).explanation)
+
+    def store(self, exchange: Exchange) -> None:
+        """In the caller's transaction."""
+        self._file.seek(0)
+        store_file(exchange, Side.CHANGES, copy_chunks(self._file))
+
+    def _write(self, *values: str) -> None:
+        self._file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+
+def read_changes(exchange: Exchange, *, change: str = "", words: str = "") -> Iterator[ChangedRow]:
+    """Those of one kind, or of all; and those in whose line each of the words stands. One piece in memory at a time."""
+    start, wanted = f'["{change}"'.encode(), words.lower().split()
+    for line in _lines(exchange):
+        if change and not line.startswith(start):
+            continue
+        if wanted:
+            text = line.decode().lower()
+            if not all(word in text for word in wanted):
+                continue
+        kind, *values = json.loads(line)
+        yield ChangedRow(Change(kind), *values)
+
+
+def _lines(exchange: Exchange) -> Iterator[bytes]:
+    rest = b""
+    for piece in StoredFile(exchange, Side.CHANGES):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
