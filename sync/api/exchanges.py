@@ -12,9 +12,18 @@ from cssm.common.api.description import changes, reads
 from cssm.common.api.fields import PageQuery
 from cssm.common.permissions import Permission
 from sync.api.servers import TAG, ServerApiView
-from sync.api.shapes import ExchangeAnswer, ExchangesAnswer, show_exchange
+from sync.api.shapes import (
+    ChangesAnswer,
+    ChangesQuery,
+    ExchangeAnswer,
+    ExchangesAnswer,
+    show_change,
+    show_exchange,
+)
 from sync.api.uploads import YAML, answer_file
 from sync.models import Exchange
+from sync.services.changes import ChangedRows
+from sync.services.comparisons import apply_compared
 from sync.services.exchanges import get_exchange
 from sync.services.queue import cancel_exchange
 from sync.states import Side
@@ -71,3 +80,32 @@ class ExchangeCancelView(ExchangeApiView):
     def post(self, request: Request, domain: str, exchange: int) -> Response:
         found = cancel_exchange(actor=self.actor, exchange=self.find_exchange(exchange), now=self.now)
         return self.success(exchange=show_exchange(found, self.base))
+
+
+class ExchangeChangesView(ExchangeApiView):
+    permission = Permission.VIEW
+
+    @reads(
+        "listExchangeChanges",
+        "Every product instance that a file changes, or would change",
+        ChangesAnswer,
+        query=ChangesQuery,
+        tag=TAG,
+    )
+    def get(self, request: Request, domain: str, exchange: int) -> Response:
+        query = self.read_query(ChangesQuery)
+        rows = ChangedRows(self.find_exchange(exchange), query["change"].lower(), "")
+        shown = rows[query["offset"] : query["offset"] + query["limit"]]
+        return self.success(totalRecords=len(rows), changes=[show_change(row) for row in shown])
+
+
+class ExchangeApplyView(ExchangeApiView):
+    """Sent twice, the file itself says that it is the same call."""
+
+    permission = Permission.MANAGE_ASSETS
+    streams_body = True
+
+    @changes("applyExchange", "Apply the file of a dry run, without sending it again", ExchangeAnswer, tag=TAG)
+    def post(self, request: Request, domain: str, exchange: int) -> Response:
+        applied = apply_compared(actor=self.actor, exchange=self.find_exchange(exchange), now=self.now)
+        return self.success(exchange=show_exchange(applied, self.base))

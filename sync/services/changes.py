@@ -4,9 +4,11 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
+from itertools import islice
 from types import TracebackType
 from typing import IO, Final, Self
 
+from cssm.common.rows import LazyRows
 from licensing.services.devices.apply_snapshot import ChangedInstance, MarkedInstance
 from sync.codecs.envelope import copy_chunks
 from sync.models import Exchange
@@ -69,6 +71,22 @@ def read_changes(exchange: Exchange, *, change: str = "", words: str = "") -> It
                 continue
         kind, *values = json.loads(line)
         yield ChangedRow(Change(kind), *values)
+
+
+class ChangedRows(LazyRows[ChangedRow]):
+    """The list of an exchange, of one kind of change and with some words, as far as it is asked for."""
+
+    def __init__(self, exchange: Exchange, change: str, words: str) -> None:
+        self.exchange, self.change, self.words = exchange, change, words
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[ChangedRow]:
+        return read_changes(self.exchange, change=self.change, words=self.words)
+
+    def compute(self, start: int, stop: int) -> list[ChangedRow]:
+        return list(islice(self, start, stop))
 
 
 def _lines(exchange: Exchange) -> Iterator[bytes]:

@@ -1,8 +1,6 @@
 """One exchange: how far its file is while it is worked on, what it changes or would change, both of its files."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from django import forms
@@ -13,12 +11,12 @@ from accounts.views.base import AccountView
 from cssm.common.downloads import send_file
 from cssm.common.errors import NotFound
 from cssm.common.permissions import Permission
-from cssm.common.rows import LazyRows, LazyTableData
+from cssm.common.rows import LazyTableData
 from cssm.common.table_views import ChoiceFilter, TableFilter, TableView
 from cssm.common.views import ConfirmAction, Crumb, PageView
 from sync.models import Exchange
 from sync.models.exchanges import FILES_KEPT_FOR
-from sync.services.changes import ChangedRow, read_changes
+from sync.services.changes import ChangedRows
 from sync.services.comparisons import apply_compared
 from sync.services.exchanges import get_exchange, name_file, name_sender, open_file, size_of_file
 from sync.services.progress import measure_progress
@@ -154,22 +152,6 @@ class ExchangeProgress(ExchangeAccountView, PageView):
         if not self.wants_part or not ExchangeState(self.exchange.state).is_open:
             return self.redirect(self.exchange_url)
         return self.render_part(self.template_name, self.get_progress())
-
-
-class ChangedRows(LazyRows[ChangedRow]):
-    """The list of an exchange, of one kind of change and with some words, as far as it is asked for."""
-
-    def __init__(self, exchange: Exchange, change: str, words: str) -> None:
-        self.exchange, self.change, self.words = exchange, change, words
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __iter__(self) -> Iterator[ChangedRow]:
-        return read_changes(self.exchange, change=self.change, words=self.words)
-
-    def compute(self, start: int, stop: int) -> list[ChangedRow]:
-        return list(islice(self, start, stop))
 
 
 class ChangeFilter(TableFilter):

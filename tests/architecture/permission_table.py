@@ -189,6 +189,8 @@ ROUTES: Final[dict[str, tuple[str, Permission | Access]]] = {
     f"{AA}exchanges/<int:exchange>/response": (VA, Manage),
     f"{AA}exchanges/<int:exchange>/request": (VA, Manage),
     f"{AA}exchanges/<int:exchange>/cancel": (VA, Manage),
+    f"{AA}exchanges/<int:exchange>/changes": (VA, View),
+    f"{AA}exchanges/<int:exchange>/apply": (VA, Manage),
     f"{API}v1/operator/onprem-servers/<uuid:uuid>/three-tier": (INSTALLATION, Permission.OPERATE),
     f"{AA}tags": (ACCOUNT, View),
     f"{AA}tags/rename": (ACCOUNT, Permission.MANAGE_VIRTUAL_ACCOUNTS),

@@ -331,10 +331,9 @@ SELECT c.change, c.external_id, c.udi, a.name, COALESCE(u.use, '') FROM (
               WHEN n.differs THEN 'changed' ELSE 'use' END AS change,
          n.external_id, n.udi, n.instance_id, n.va, n.line, 0 AS part
     FROM snap_named n
-   WHERE n.wanted AND (n.is_new OR NOT n.was_active OR n.differs
-         OR EXISTS (SELECT 1 FROM snap_change s WHERE s.instance_id = n.instance_id)
-         OR EXISTS (SELECT 1 FROM snap_use s WHERE s.instance_id = n.instance_id)
-         OR EXISTS (SELECT 1 FROM snap_use_gone s WHERE s.instance_id = n.instance_id))
+    LEFT JOIN (SELECT instance_id FROM snap_change UNION SELECT instance_id FROM snap_use
+                UNION SELECT instance_id FROM snap_use_gone) t ON t.instance_id = n.instance_id
+   WHERE n.wanted AND (n.is_new OR NOT n.was_active OR n.differs OR t.instance_id IS NOT NULL)
   UNION ALL
   SELECT 'removed', p.external_id, p.udi, p.id, p.virtual_account_id, p.id, 1
     FROM snap_gone g JOIN licensing_productinstance p ON p.id = g.id
