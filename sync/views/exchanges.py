@@ -22,7 +22,7 @@ from sync.services.exchanges import get_exchange, name_file, name_sender, open_f
 from sync.services.progress import measure_progress
 from sync.services.queue import cancel_exchange
 from sync.states import Change, ExchangeKind, ExchangeState, Side
-from sync.tables.exchanges import ChangedInstanceTable, LicenseDifferenceTable, badge_of_compliance
+from sync.tables.files import ChangedInstanceTable, LicenseDifferenceTable, badge_of_compliance
 
 SHOWN_LICENSES: Final = 25
 YAML: Final = "application/yaml"

@@ -16,7 +16,7 @@ from sync.models import Exchange
 from sync.services.exchanges import list_exchanges
 from sync.services.inbox import Received, take_file
 from sync.states import ExchangeState, ReceivedKind
-from sync.tables.exchanges import ExchangeTable
+from sync.tables.files import ExchangeTable
 from sync.views.exchanges import exchange_url
 
 MOST_FILES: Final = 100
