@@ -62,6 +62,7 @@ def test_whoever_reports_a_product_of_another_account_is_told_and_learns_no_name
 
 def test_the_alert_ends_when_the_product_counts_here(registered: Plant, theirs: Plant, in_use: InUse, now: datetime):
     registered.synchronize(account(1, "Engineering", instance(7, uses={"tag_a": 3})))
+    dispatch(now=now)
     theirs.synchronize(account(1, "DEFAULT"), full=True)
     registered.synchronize(account(1, "Engineering", instance(7, uses={"tag_a": 3})))
     dispatch(now=now)
