@@ -4,13 +4,14 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
+from io import SEEK_END
 from itertools import islice
 from types import TracebackType
 from typing import IO, Final, Self
 
 from cssm.common.rows import LazyRows
 from licensing.services.devices.apply_snapshot import ChangedInstance, MarkedInstance
-from sync.codecs.envelope import copy_chunks
+from sync.codecs.envelope import read_range
 from sync.models import Exchange
 from sync.services.storage import StoredFile, store_file
 from sync.states import Change, MarkReason, Side
@@ -52,8 +53,8 @@ class ChangeList:
 
     def store(self, exchange: Exchange) -> None:
         """In the caller's transaction."""
-        self._file.seek(0)
-        store_file(exchange, Side.CHANGES, copy_chunks(self._file))
+        store_file(exchange, Side.CHANGES, read_range(self._file, self._file.tell()))
+        self._file.seek(0, SEEK_END)
 
     def _write(self, *values: str) -> None:
         self._file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")

@@ -56,6 +56,7 @@ def take_file(
             server = _find_server(actor, smart_account, upload, received)
             if server is None:
                 return received
+            latest = Exchange.objects.filter(server=server).order_by("-pk").values_list("pk", flat=True).first() or 0
             received.exchange = synchronize(
                 actor=actor,
                 server=server,
@@ -64,7 +65,7 @@ def take_file(
                 in_background=in_background or has_open_exchange(server),
                 now=now,
             )
-            received.is_repeat = received.exchange.created_at < now
+            received.is_repeat = received.exchange.pk <= latest
     except DomainError as refusal:
         received.problems = problems_of(refusal)
     return received

@@ -3,7 +3,6 @@
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
-from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 
@@ -83,7 +82,7 @@ class FileInbox(AccountView, TableView):
         more = {"received": getattr(self, "received", []), "nothing_chosen": getattr(self, "nothing_chosen", False)}
         return super().render(template, {**more, **(context or {})}, **options)
 
-    def _take(self, file: UploadedFile, *, in_background: bool) -> ShownFile:
+    def _take(self, file: Any, *, in_background: bool) -> ShownFile:
         received = take_file(
             actor=self.actor,
             smart_account=self.smart_account,

@@ -143,10 +143,9 @@ class _Run:
         self.run(sql.VERDICT, *sql.AFFECTED)
         self.analyze("snap_verdict", "snap_affected")
         self.run(sql.BEFORE)
-        told = {"dialect": self.dialect, "parameters": self.parameters, "now": self.now}
-        record_lost_claims(**told)
+        record_lost_claims(dialect=self.dialect, parameters=self.parameters, now=self.now)
         self.run(*sql.CHANGE_ROWS, sql.CHANGE)
-        tell_claims(**told)
+        tell_claims(dialect=self.dialect, parameters=self.parameters, now=self.now)
         use = [UseChange(va, license_id, int(quantity)) for va, license_id, quantity in self.rows(sql.USE_BY_POOL)]
         if use:
             self.ensure_pools(use)
