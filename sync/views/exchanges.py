@@ -79,7 +79,7 @@ class ExchangeAccountView(AccountView):
         progress = measure_progress(self.exchange, now=self.now)
         return {
             "progress": progress,
-            "badge_value": progress.state.badge,
+            "phase": progress.state.badge,
             "time_left": "" if progress.time_left is None else say_duration(progress.time_left),
             "progress_url": f"{self.exchange_url}progress/",
             "cancel_url": f"{self.exchange_url}cancel/" if self.may(Permission.MANAGE_ASSETS) else "",
@@ -101,7 +101,7 @@ class ExchangePage(ExchangeAccountView, PageView):
             **super().get_context(),
             "exchange": exchange,
             "exchange_url": self.exchange_url,
-            "badge_value": state.badge,
+            "badge_value": None if state.is_open else state.badge,
             "state": state.value,
             "facts": self._facts(),
             **(self.get_progress() if state.is_open else {}),
@@ -137,7 +137,7 @@ class ExchangePage(ExchangeAccountView, PageView):
             "named": difference["instances"]["named"],
             "accounts": difference["virtualAccounts"],
             "licenses": licenses[:SHOWN_LICENSES],
-            "license_count": len(licenses),
+            "more_licenses": max(0, len(licenses) - SHOWN_LICENSES),
             "short_count": sum(row["badge"].label != "In Compliance" for row in licenses),
         }
 
