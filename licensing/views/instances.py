@@ -129,12 +129,6 @@ class InstanceDialog(VirtualAccountView, PageView):
             "may_transfer": self._may_transfer(),
         }
 
-    def _may_transfer(self) -> bool:
-        """Where one of an on-prem server is, the server says."""
-        instance = self.instance
-        is_active = InstanceState(instance.state).is_active
-        return is_active and instance.is_direct and self.may(Permission.MANAGE_ASSETS)
-
     def _reservation(self) -> dict[str, Any]:
         """Where the product has its licenses by reservation."""
         own = Reservation.objects.visible_to(self.actor).filter(instance=self.instance)
@@ -147,3 +141,9 @@ class InstanceDialog(VirtualAccountView, PageView):
             "reservation_state": ReservationState(reservation.state).badge,
             "held": held.order_by("license__display_name", "pk"),
         }
+
+    def _may_transfer(self) -> bool:
+        """Where one of an on-prem server is, the server says."""
+        instance = self.instance
+        is_active = InstanceState(instance.state).is_active
+        return is_active and instance.is_direct and self.may(Permission.MANAGE_ASSETS)

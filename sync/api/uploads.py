@@ -13,8 +13,9 @@ from cssm.common.errors import Invalid
 from sync.codecs.envelope import CHUNK
 from sync.errors import FileCode
 from sync.models import Exchange
-from sync.services.exchanges import name_file, open_file, size_of_file
+from sync.services.exchanges import open_file, size_of_file
 from sync.services.receiving import Upload, receive_upload
+from sync.services.storage import file_name
 from sync.states import Side
 
 YAML: Final = "application/yaml"
@@ -54,7 +55,7 @@ def answer_file(exchange: Exchange, *, side: Side = Side.RESPONSE, status: int =
     """One of the two files of an exchange, as a download. Raises `NotFound` where there is none."""
     return send_file(
         open_file(exchange, side),
-        name=name_file(exchange, side),
+        name=file_name(exchange, side),
         size=size_of_file(exchange, side),
         content_type=YAML,
         status=status,

@@ -10,7 +10,7 @@ from cssm.common.text import mark
 from sync.models import Exchange
 from sync.services.servers import require
 from sync.services.storage import StoredFile
-from sync.states import ExchangeKind, ExchangeState, Side
+from sync.states import ExchangeState, Side
 
 
 def get_exchange(*, actor: Actor, smart_account: SmartAccount, key: int, permission: Permission) -> Exchange:
@@ -53,10 +53,3 @@ def open_file(exchange: Exchange, side: Side) -> StoredFile:
 
 def size_of_file(exchange: Exchange, side: Side) -> int:
     return exchange.size if side is Side.REQUEST else exchange.response_size
-
-
-def name_file(exchange: Exchange, side: Side) -> str:
-    """Plain ASCII, whatever the server is called."""
-    kind = "authorization" if exchange.kind == ExchangeKind.REGISTRATION else "synchronization"
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in exchange.server.name)
-    return f"{kind}_{side.value}_{kept[:60] or exchange.server.uuid}_{exchange.pk}.yaml"

@@ -7,7 +7,7 @@ from typing import Final
 
 from pki.services import vault
 from sync.models import Exchange, ExchangePart
-from sync.states import Side
+from sync.states import ExchangeKind, Side
 
 PIECE: Final = 1024 * 1024
 _LEVEL: Final = 1
@@ -82,6 +82,13 @@ def store_file(exchange: Exchange, side: Side, chunks: Iterable[bytes]) -> int:
     for chunk in chunks:
         writer.write(chunk)
     return writer.finish()
+
+
+def file_name(exchange: Exchange, side: Side) -> str:
+    """As which it is downloaded: plain ASCII, whatever the server is called."""
+    kind = "authorization" if exchange.kind == ExchangeKind.REGISTRATION else "synchronization"
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in exchange.server.name)
+    return f"{kind}_{side.value}_{kept[:60] or exchange.server.uuid}_{exchange.pk}.yaml"
 
 
 def _context(exchange_id: int, side: Side, number: int) -> str:

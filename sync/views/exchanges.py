@@ -18,9 +18,10 @@ from sync.models import Exchange
 from sync.models.exchanges import FILES_KEPT_FOR
 from sync.services.changes import ChangedRows
 from sync.services.comparisons import apply_compared
-from sync.services.exchanges import get_exchange, name_file, name_sender, open_file, size_of_file
+from sync.services.exchanges import get_exchange, name_sender, open_file, size_of_file
 from sync.services.progress import measure_progress
 from sync.services.queue import cancel_exchange
+from sync.services.storage import file_name
 from sync.states import Change, ExchangeKind, ExchangeState, Side
 from sync.tables.files import ChangedInstanceTable, LicenseDifferenceTable, badge_of_compliance
 
@@ -220,7 +221,7 @@ class ExchangeFile(ExchangeAccountView):
     def get(self, request: HttpRequest, *args: Any, side: str, **kwargs: Any) -> HttpResponseBase:
         chosen, exchange = Side(side), self.exchange
         pieces, size = open_file(exchange, chosen), size_of_file(exchange, chosen)
-        return send_file(pieces, name=name_file(exchange, chosen), size=size, content_type=YAML)
+        return send_file(pieces, name=file_name(exchange, chosen), size=size, content_type=YAML)
 
 
 class CancelExchange(ExchangeAccountView, ConfirmAction):
