@@ -94,7 +94,7 @@ class ExchangeChangesView(ExchangeApiView):
     )
     def get(self, request: Request, domain: str, exchange: int) -> Response:
         query = self.read_query(ChangesQuery)
-        rows = ChangedRows(self.find_exchange(exchange), query["change"].lower(), "")
+        rows = ChangedRows(self.find_exchange(exchange), query["change"].lower())
         shown = rows[query["offset"] : query["offset"] + query["limit"]]
         return self.success(totalRecords=len(rows), changes=[show_change(row) for row in shown])
 

@@ -60,34 +60,37 @@ class ChangeList:
         self._file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
 
-def read_changes(exchange: Exchange, *, change: str = "", words: str = "") -> Iterator[ChangedRow]:
-    """Those of one kind, or of all; and those in whose line each of the words stands. One piece in memory at a time."""
-    start, wanted = f'["{change}"'.encode(), words.lower().split()
-    for line in _lines(exchange):
-        if change and not line.startswith(start):
-            continue
-        if wanted:
-            text = line.decode().lower()
-            if not all(word in text for word in wanted):
-                continue
-        kind, *values = json.loads(line)
-        yield ChangedRow(Change(kind), *values)
-
-
 class ChangedRows(LazyRows[ChangedRow]):
-    """The list of an exchange, of one kind of change and with some words, as far as it is asked for."""
+    """The list of an exchange, as far as it is asked for: the lines of one kind, or of all, in which each of the words
+    stands. One piece of it is in memory at a time."""
 
-    def __init__(self, exchange: Exchange, change: str, words: str) -> None:
-        self.exchange, self.change, self.words = exchange, change, words
+    def __init__(self, exchange: Exchange, change: str = "", words: str = "") -> None:
+        self.exchange, self.change, self.words = exchange, change, words.lower().split()
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return sum(1 for _ in self._matching())
 
     def __iter__(self) -> Iterator[ChangedRow]:
-        return read_changes(self.exchange, change=self.change, words=self.words)
+        return map(_read, self._matching())
 
     def compute(self, start: int, stop: int) -> list[ChangedRow]:
-        return list(islice(self, start, stop))
+        return [_read(line) for line in islice(self._matching(), start, stop)]
+
+    def _matching(self) -> Iterator[bytes]:
+        start = f'["{self.change}"'.encode()
+        for line in _lines(self.exchange):
+            if self.change and not line.startswith(start):
+                continue
+            if self.words:
+                text = line.decode().lower()
+                if not all(word in text for word in self.words):
+                    continue
+            yield line
+
+
+def _read(line: bytes) -> ChangedRow:
+    kind, *values = json.loads(line)
+    return ChangedRow(Change(kind), *values)
 
 
 def _lines(exchange: Exchange) -> Iterator[bytes]:
