@@ -117,6 +117,24 @@ class ExchangeKind(StrEnum):
         return mark("Registration") if self is ExchangeKind.REGISTRATION else mark("Synchronization")
 
 
+class ReceivedKind(StrEnum):
+    """What a file is that somebody dropped."""
+
+    SYNCHRONIZATION = "synchronization"
+    REGISTRATION = "registration"
+    RESPONSE = "response"
+    UNKNOWN = "unknown"
+
+    @property
+    def label(self) -> str:
+        return {
+            ReceivedKind.SYNCHRONIZATION: mark("Synchronization file"),
+            ReceivedKind.REGISTRATION: mark("Registration file"),
+            ReceivedKind.RESPONSE: mark("File for the server"),
+            ReceivedKind.UNKNOWN: mark("Not recognised"),
+        }[self]
+
+
 class ExchangeState(StrEnum):
     """Where one uploaded file stands. Only a file that is `applied` has changed anything."""
 
@@ -155,10 +173,39 @@ OPEN_STATES: Final = frozenset({ExchangeState.WAITING, ExchangeState.STAGING, Ex
 
 
 class Side(StrEnum):
-    """Which of the two files of an exchange."""
+    """Which of the files of an exchange: what came, what was answered, and the list of what it changed."""
 
     REQUEST = "request"
     RESPONSE = "response"
+    CHANGES = "changes"
+
+
+class Change(StrEnum):
+    """What a file makes of one product instance."""
+
+    ADDED = "added"
+    RETURNED = "returned"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    MOVED = "moved"
+    USE = "use"
+    NOT_COUNTED = "not_counted"
+
+    @property
+    def badge(self) -> Badge:
+        return {
+            Change.ADDED: Badge(mark("Added"), Tone.OK),
+            Change.RETURNED: Badge(mark("Added again"), Tone.OK),
+            Change.REMOVED: Badge(mark("Removed"), Tone.BAD),
+            Change.CHANGED: Badge(mark("Changed"), Tone.INFO),
+            Change.MOVED: Badge(mark("Moved"), Tone.INFO),
+            Change.USE: Badge(mark("Uses otherwise"), Tone.INFO),
+            Change.NOT_COUNTED: Badge(mark("Not counted"), Tone.WARN),
+        }[self]
+
+    @property
+    def label(self) -> str:
+        return self.badge.label
 
 
 class MarkReason(StrEnum):

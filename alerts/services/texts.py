@@ -56,8 +56,8 @@ _SENTENCES = {
         "was removed on {at}. Register it again."
     ),
     AlertType.UDI_CLAIMED_ELSEWHERE: mark(
-        'The product {product} in the Virtual Account "{virtual_account}" was silent for 90 days and is now registered '
-        "elsewhere. Its use counts here no more."
+        'The product {product} in the Virtual Account "{virtual_account}" is registered elsewhere, and its use does '
+        "not count here. If it is yours, end its registration there, or ask the operator."
     ),
     AlertType.LICENSES_RESERVED: mark(
         'The product {product} in the Virtual Account "{virtual_account}" has {quantity} licenses reserved.'

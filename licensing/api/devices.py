@@ -147,7 +147,7 @@ class DeviceRemovalView(AccountApiView):
 def find_instance(virtual_account: VirtualAccount, sudi: dict[str, Any], software_tag: str | None) -> ProductInstance:
     """The instance of the product in there. Raises `NotFound`, `Conflict` where there are several, `Invalid`."""
     udi = udi_of(sudi)
-    found = ProductInstance.objects.active().filter(virtual_account=virtual_account, udi=udi)
+    found = ProductInstance.objects.active().select_related("origin").filter(virtual_account=virtual_account, udi=udi)
     if software_tag:
         found = found.filter(software_tag=software_tag)
     matches = list(found[:2])

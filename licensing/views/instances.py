@@ -137,7 +137,7 @@ class InstanceDialog(VirtualAccountView, PageView):
             "usage": usage.order_by("tag"),
             **self._reservation(),
             "va_url": self.va_url,
-            "may_transfer": self.may(Permission.MANAGE_ASSETS) and InstanceState(instance.state).is_active,
+            "may_transfer": self._may_transfer(),
         }
 
     def _reports_through(self) -> list[tuple[str, Any]]:
@@ -159,3 +159,9 @@ class InstanceDialog(VirtualAccountView, PageView):
             "reservation_state": ReservationState(reservation.state).badge,
             "held": held.order_by("license__display_name", "pk"),
         }
+
+    def _may_transfer(self) -> bool:
+        """Where one of an on-prem server is, the server says."""
+        instance = self.instance
+        is_active = InstanceState(instance.state).is_active
+        return is_active and instance.is_direct and self.may(Permission.MANAGE_ASSETS)

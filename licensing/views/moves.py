@@ -53,7 +53,7 @@ class TransferInstances(VirtualAccountView, WizardView):
         """Those chosen that are still here, by name."""
         own = ProductInstance.objects.visible_to(self.actor).filter(virtual_account=self.virtual_account)
         chosen = own.filter(piid__in=self.request.session.get(self._chosen_key, []))
-        return list(chosen.select_related("virtual_account").order_by("hostname", "udi", "pk"))
+        return list(chosen.select_related("virtual_account", "origin").order_by("hostname", "udi", "pk"))
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if "instance" in request.GET:

@@ -77,6 +77,14 @@ def format_serial(serial: int) -> str:
     return f"{serial:x}"
 
 
+def read_serial(der: bytes) -> str:
+    """The serial number of any certificate, as `format_serial` writes it; empty for what is none."""
+    try:
+        return format_serial(x509.load_der_x509_certificate(der).serial_number)
+    except (ValueError, x509.InvalidVersion):
+        return ""
+
+
 def build_tbs(plan: Plan) -> bytes:
     """The TBSCertificate in DER, sha256WithRSAEncryption named in it (all our issuers are RSA keys)."""
     shape = plan.shape

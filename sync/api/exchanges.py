@@ -10,27 +10,29 @@ from rest_framework.response import Response
 
 from cssm.common.api.description import changes, reads
 from cssm.common.api.fields import PageQuery
-from cssm.common.errors import NotFound
 from cssm.common.permissions import Permission
 from sync.api.servers import TAG, ServerApiView
-from sync.api.shapes import ExchangeAnswer, ExchangesAnswer, show_exchange
+from sync.api.shapes import (
+    ChangesAnswer,
+    ChangesQuery,
+    ExchangeAnswer,
+    ExchangesAnswer,
+    show_change,
+    show_exchange,
+)
 from sync.api.uploads import YAML, answer_file
 from sync.models import Exchange
+from sync.services.changes import ChangedRows
+from sync.services.comparisons import apply_compared
+from sync.services.exchanges import get_exchange
 from sync.services.queue import cancel_exchange
-from sync.services.servers import require
-from sync.states import ExchangeState, Side
+from sync.states import Side
 
 
 class ExchangeApiView(ServerApiView):
     def find_exchange(self, key: int) -> Exchange:
-        """Where the server is registered now, the actor must hold the permission."""
-        own = Exchange.objects.visible_to(self.actor).filter(smart_account=self.smart_account, pk=key)
-        exchange = own.select_related("server").first()
-        if exchange is None:
-            raise NotFound("There is no such exchange in this Smart Account, or you have no access to it.")
         permission = self.declared if isinstance(self.declared, Permission) else Permission.VIEW
-        require(self.actor, exchange.server, permission)
-        return exchange
+        return get_exchange(actor=self.actor, smart_account=self.smart_account, key=key, permission=permission)
 
 
 class ServerExchangesView(ExchangeApiView):
@@ -68,12 +70,7 @@ class ExchangeFileView(ExchangeApiView):
         responses={(200, YAML): OpenApiResponse(OpenApiTypes.BINARY, description="The file.")},
     )
     def get(self, request: Request, domain: str, exchange: int, side: str) -> HttpResponseBase:
-        found = self.find_exchange(exchange)
-        if found.files_deleted_at is not None:
-            raise NotFound("The files of this exchange were deleted after 90 days.")
-        if side == Side.RESPONSE and found.state != ExchangeState.APPLIED:
-            raise NotFound("There is no response: the file was not applied.")
-        return answer_file(found, side=Side(side))
+        return answer_file(self.find_exchange(exchange), side=Side(side))
 
 
 class ExchangeCancelView(ExchangeApiView):
@@ -83,3 +80,32 @@ class ExchangeCancelView(ExchangeApiView):
     def post(self, request: Request, domain: str, exchange: int) -> Response:
         found = cancel_exchange(actor=self.actor, exchange=self.find_exchange(exchange), now=self.now)
         return self.success(exchange=show_exchange(found, self.base))
+
+
+class ExchangeChangesView(ExchangeApiView):
+    permission = Permission.VIEW
+
+    @reads(
+        "listExchangeChanges",
+        "Every product instance that a file changes, or would change",
+        ChangesAnswer,
+        query=ChangesQuery,
+        tag=TAG,
+    )
+    def get(self, request: Request, domain: str, exchange: int) -> Response:
+        query = self.read_query(ChangesQuery)
+        rows = ChangedRows(self.find_exchange(exchange), query["change"].lower())
+        shown = rows[query["offset"] : query["offset"] + query["limit"]]
+        return self.success(totalRecords=len(rows), changes=[show_change(row) for row in shown])
+
+
+class ExchangeApplyView(ExchangeApiView):
+    """Sent twice, the file itself says that it is the same call."""
+
+    permission = Permission.MANAGE_ASSETS
+    streams_body = True
+
+    @changes("applyExchange", "Apply the file of a dry run, without sending it again", ExchangeAnswer, tag=TAG)
+    def post(self, request: Request, domain: str, exchange: int) -> Response:
+        applied = apply_compared(actor=self.actor, exchange=self.find_exchange(exchange), now=self.now)
+        return self.success(exchange=show_exchange(applied, self.base))

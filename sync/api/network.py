@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -21,10 +21,13 @@ from cssm.common.middleware import correlation_id_of
 from cssm.common.permissions import Access
 from sync.api.uploads import BODY_TYPES, answer_file, read_chunks, wants_background
 from sync.errors import FileCode
+from sync.models import Exchange
 from sync.services.imports import synchronize
 from sync.services.network import Call, NotProven, prove_caller
 from sync.services.receiving import Upload, receive_upload
 from sync.services.servers import actor_of_server
+
+STATUS_BASE: Final = "/services/api/smart-accounts-and-licensing/v1/accounts/"
 
 
 @method_decorator(csrf_exempt, name="dispatch")
@@ -77,8 +80,15 @@ class NetworkSynchronizationView(View):
                 body = {**write_problem(problem), "correlationId": correlation_id_of(request)}
                 return JsonResponse(body, status=problem.status)
         if exchange.finished_at is None:
-            return JsonResponse({"exchange": exchange.pk, "status": "SUCCESS", "statusMessage": ""}, status=202)
+            return _answer_open(exchange)
         return answer_file(exchange)
+
+
+def _answer_open(exchange: Exchange) -> JsonResponse:
+    """The same bytes again are answered by the response once it is there; programs with a token may ask `statusUrl`."""
+    url = f"{STATUS_BASE}{exchange.smart_account.domain}/exchanges/{exchange.pk}"
+    body = {"exchange": exchange.pk, "statusUrl": url, "status": "SUCCESS", "statusMessage": ""}
+    return JsonResponse(body, status=202, headers={"Location": url})
 
 
 def _digested(chunks: Iterator[bytes], digest: Any) -> Iterator[bytes]:

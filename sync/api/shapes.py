@@ -5,11 +5,12 @@ from typing import Any
 
 from rest_framework import serializers
 
-from cssm.common.api.fields import Answer, ListAnswer, StrictSerializer, Text
+from cssm.common.api.fields import Answer, ListAnswer, PageQuery, StrictSerializer, Text
 from cssm.common.clock import show_moment
 from sync.api.uploads import show_problems
 from sync.models import Exchange, OnPremServer
-from sync.states import ExchangeState
+from sync.services.changes import ChangedRow
+from sync.states import Change, ExchangeState
 
 
 class RegistrationQuery(serializers.Serializer[Any]):
@@ -87,6 +88,24 @@ class ExchangeAnswer(Answer):
     exchange = ExchangeRow()
 
 
+class ChangesQuery(PageQuery):
+    change = serializers.ChoiceField(
+        choices=[change.value.upper() for change in Change], required=False, default="", help_text="Of one kind only."
+    )
+
+
+class ChangeRow(serializers.Serializer[Any]):
+    change = serializers.CharField()
+    id = serializers.CharField(help_text="The server's own.")
+    name = serializers.CharField()
+    virtualAccount = serializers.CharField()
+    note = serializers.CharField(help_text="How its use changes, or why it does not count.")
+
+
+class ChangesAnswer(ListAnswer):
+    changes = ChangeRow(many=True)
+
+
 class DifferenceAnswer(Answer):
     difference = serializers.DictField()
 
@@ -104,6 +123,16 @@ def show_server(server: OnPremServer, now: datetime) -> dict[str, Any]:
         "version": server.ssms_version,
         "threeTierCertificate": "" if waiting is None else waiting.state.upper(),
         "threeTierDueAt": None if waiting is None else show_moment(waiting.due_at),
+    }
+
+
+def show_change(row: ChangedRow) -> dict[str, str]:
+    return {
+        "change": row.change.upper(),
+        "id": row.id,
+        "name": row.name,
+        "virtualAccount": row.virtual_account,
+        "note": row.note,
     }
 
 

@@ -8,12 +8,14 @@ from django.conf import settings
 from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.exceptions import UnsupportedMediaType
 
+from cssm.common.downloads import send_file
 from cssm.common.errors import Invalid
 from sync.codecs.envelope import CHUNK
 from sync.errors import FileCode
 from sync.models import Exchange
+from sync.services.exchanges import open_file, size_of_file
 from sync.services.receiving import Upload, receive_upload
-from sync.services.storage import StoredFile, file_name
+from sync.services.storage import file_name
 from sync.states import Side
 
 YAML: Final = "application/yaml"
@@ -50,13 +52,14 @@ def wants_background(request: HttpRequest) -> bool:
 
 
 def answer_file(exchange: Exchange, *, side: Side = Side.RESPONSE, status: int = 200) -> StreamingHttpResponse:
-    """One of the two files of an exchange, as a download."""
-    response = StreamingHttpResponse(StoredFile(exchange, side), status=status, content_type=YAML)
-    size = exchange.size if side is Side.REQUEST else exchange.response_size
-    response.headers["Content-Length"] = str(size)
-    response.headers["Content-Disposition"] = f'attachment; filename="{file_name(exchange, side)}"'
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    """One of the two files of an exchange, as a download. Raises `NotFound` where there is none."""
+    return send_file(
+        open_file(exchange, side),
+        name=file_name(exchange, side),
+        size=size_of_file(exchange, side),
+        content_type=YAML,
+        status=status,
+    )
 
 
 def show_problems(errors: Any) -> list[dict[str, Any]]:

@@ -18,6 +18,8 @@ v1: list[URLPattern | URLResolver] = [
     path(EXCHANGE, exchanges.ExchangeView.as_view()),
     path(f"{EXCHANGE}/response", exchanges.ExchangeFileView.as_view(), {"side": "response"}),
     path(f"{EXCHANGE}/request", exchanges.ExchangeFileView.as_view(), {"side": "request"}),
+    path(f"{EXCHANGE}/changes", exchanges.ExchangeChangesView.as_view()),
+    path(f"{EXCHANGE}/apply", exchanges.ExchangeApplyView.as_view()),
     path(f"{EXCHANGE}/cancel", exchanges.ExchangeCancelView.as_view()),
     path("operator/onprem-servers/<uuid:uuid>/three-tier", servers.ThreeTierView.as_view()),
 ]

@@ -26,6 +26,7 @@ from sync.errors import FileCode, FileConflict, Problem
 from sync.models import Exchange, OnPremServer
 from sync.services import certificates, exports
 from sync.services.certificates import Batch, Order
+from sync.services.changes import ChangeList
 from sync.services.differences import describe_difference
 from sync.services.local_accounts import link_accounts
 from sync.services.receiving import Upload
@@ -163,15 +164,17 @@ class _Import:
 
     def run(self) -> None:
         self.exchange.refresh_from_db()  # an attempt that the database gave up on has left its traces here
-        with transaction.atomic():
-            server = self._lock()
-            difference, marked = self._apply(server)
+        with ChangeList() as changes:
+            with transaction.atomic():
+                server = self._lock()
+                difference, marked = self._apply(server, changes)
+                if self.batch is None:
+                    transaction.set_rollback(True)
+                else:
+                    self._finish(server, self.batch, difference, marked)
+                    changes.store(self.exchange)
             if self.batch is None:
-                transaction.set_rollback(True)
-            else:
-                self._finish(server, self.batch, difference, marked)
-        if self.batch is None:
-            self._keep_comparison(difference)
+                self._keep_comparison(difference, changes)
 
     def _lock(self) -> OnPremServer:
         """Everything is asked again under the server's lock: another file may have come in between."""
@@ -184,7 +187,9 @@ class _Import:
         check_order(server=server, header=self.header)
         return server
 
-    def _apply(self, server: OnPremServer) -> tuple[dict[str, object], list[tuple[str, str, str, MarkReason]]]:
+    def _apply(
+        self, server: OnPremServer, changes: ChangeList
+    ) -> tuple[dict[str, object], list[tuple[str, str, str, MarkReason]]]:
         snapshot: Snapshot | None = self.exchange.snapshot
         if snapshot is None:
             raise Interrupted
@@ -199,8 +204,15 @@ class _Import:
         )
         licensing_staging.link_accounts(snapshot_id=snapshot.pk, virtual_accounts=linked.virtual_accounts)
         outcome = apply_snapshot(
-            actor=actor_of_server(server), snapshot=snapshot, full=full, generated=generated, now=self.now
+            actor=actor_of_server(server),
+            snapshot=snapshot,
+            full=full,
+            generated=generated,
+            on_change=changes.add,
+            now=self.now,
         )
+        for each in outcome.marked:
+            changes.add_marked(each)
         difference = describe_difference(outcome=outcome, linked=linked, full=full, now=self.now)
         marked = [
             (each.external_id, each.udi_pid, each.udi_serial_number, MarkReason(each.reason)) for each in outcome.marked
@@ -249,10 +261,10 @@ class _Import:
         record(actor_of_server(server), server, "onprem.synchronized", _summary(difference), now)
         tell(server, NoticeKind.SYNCHRONIZED, now)
 
-    def _keep_comparison(self, difference: dict[str, object]) -> None:
+    def _keep_comparison(self, difference: dict[str, object], changes: ChangeList) -> None:
         with transaction.atomic():
-            drop_staged(self.exchange)
-            Exchange.objects.filter(pk=self.exchange.pk, worker=self.keeper.worker).update(
+            mine = Exchange.objects.filter(pk=self.exchange.pk, worker=self.keeper.worker)
+            kept = mine.filter(state=ExchangeState.APPLYING).update(
                 state=ExchangeState.COMPARED,
                 is_full=self.header.is_full,
                 generated_at=self.header.last_generated_at,
@@ -261,6 +273,10 @@ class _Import:
                 worker="",
                 held_until=None,
             )
+            if kept != 1:
+                raise Interrupted
+            drop_staged(self.exchange)
+            changes.store(self.exchange)
 
 
 def _find_same(server: OnPremServer, upload: Upload, in_background: bool) -> Exchange | None:

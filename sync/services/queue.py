@@ -90,7 +90,7 @@ def _claim(now: datetime, passed: set[int]) -> tuple[Exchange, Keeper] | None:
                 held_until=now + HOLD,
                 state=ExchangeState.STAGING,
                 attempts=exchange.attempts + 1,
-                started_at=exchange.started_at or now,
+                started_at=now,
                 bytes_read=0,
                 rows_staged=0,
             )

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase
 
+from cssm.common.downloads import send_file
 from cssm.common.errors import NotFound
 from cssm.common.permissions import Permission
 from cssm.common.views import Crumb, PageView
@@ -57,8 +58,9 @@ def find_authorization(server: OnPremServer) -> Exchange | None:
 
 
 def answer_authorization(exchange: Exchange) -> HttpResponseBase:
-    response = StreamingHttpResponse(StoredFile(exchange, Side.RESPONSE), content_type=YAML)
-    response.headers["Content-Length"] = str(exchange.response_size)
-    response.headers["Content-Disposition"] = f'attachment; filename="{file_name(exchange, Side.RESPONSE)}"'
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return send_file(
+        StoredFile(exchange, Side.RESPONSE),
+        name=file_name(exchange, Side.RESPONSE),
+        size=exchange.response_size,
+        content_type=YAML,
+    )

@@ -275,6 +275,31 @@ def test_a_server_synchronizes_over_the_network(server: Server, now: datetime):
     assert OnPremServer.objects.get().last_sync == server.last_sync
 
 
+def test_a_large_file_over_the_network_names_where_programs_may_ask(server: Server, va_user: Caller, now: datetime):
+    data = server.synchronization(account(1, "Engineering", instance(7, uses={"tag_a": 3})))
+    answer = call(server, data, now, Prefer="respond-async")
+    assert answer.status_code == 202
+    exchange = va_user.get(answer.json()["statusUrl"].removeprefix(BASE)).json()["exchange"]
+    assert (exchange["id"], exchange["state"]) == (answer.json()["exchange"], "WAITING")
+    work_exchanges(now=now)
+    assert parse(body_of(call(server, data, now, shift=1)))[":type"] == "synchronization_response"
+
+
+def test_a_dry_run_lists_what_it_would_change_and_is_applied(server: Server, va_user: Caller, viewer: Caller):
+    data = server.synchronization(account(1, "Engineering", instance(7, uses={"tag_a": 3}), instance(8)))
+    compared = va_user.post(f"{path_of(server)}?dry_run=true", raw=data, content_type=YAML).json()["exchange"]
+    path = f"/v1/accounts/acme.example/exchanges/{compared['id']}"
+    listed = viewer.get(f"{path}/changes?change=ADDED&limit=1&offset=1").json()
+    assert listed["totalRecords"] == 2
+    assert [(row["change"], row["id"], row["name"]) for row in listed["changes"]] == [("ADDED", "8", "C9300-24UX:FCW8")]
+    assert not ProductInstance.objects.exists()
+    applied = va_user.post(f"{path}/apply", {}).json()["exchange"]
+    assert (applied["state"], ProductInstance.objects.count()) == ("APPLIED", 2)
+    assert va_user.post(f"{path}/apply", {}).json()["exchange"]["id"] == applied["id"]
+    again = va_user.post(f"/v1/accounts/acme.example/exchanges/{applied['id']}/apply", {})
+    assert (again.status_code, again.json()["code"]) == (409, "NOT_COMPARED")
+
+
 def test_a_call_that_is_not_proven_is_answered_without_detail(server: Server, now: datetime):
     data = server.synchronization(account(1, "Engineering", instance(7)))
     unknown = Server(uuid="11111111-1111-4111-8111-111111111111")

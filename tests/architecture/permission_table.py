@@ -12,6 +12,7 @@ View, Manage = Permission.VIEW, Permission.MANAGE_ASSETS
 A: Final = "accounts/<str:domain>/"
 V: Final = f"{A}inventory/<str:va>/"
 M: Final = f"{A}manage/"
+X: Final = f"{A}onprem/<uuid:uuid>/exchanges/<int:exchange>/"
 API: Final = "services/api/smart-accounts-and-licensing/"
 AA: Final = f"{API}v1/{A}"
 AV: Final = f"{AA}virtual-accounts/<str:va>/"
@@ -132,6 +133,15 @@ ROUTES: Final[dict[str, tuple[str, Permission | Access]]] = {
     f"{M}api-clients/": (ACCOUNT, Permission.MANAGE_INTEGRATIONS),
     f"{M}api-clients/add/": (ACCOUNT, Permission.MANAGE_INTEGRATIONS),
     f"{M}api-clients/<int:pk>/revoke/": (ACCOUNT, Permission.MANAGE_INTEGRATIONS),
+    f"{A}onprem/upload/": (ACCOUNT, Manage),
+    X: (VA, View),
+    f"{X}progress/": (VA, View),
+    f"{X}instances/": (VA, View),
+    f"{X}licenses/": (VA, View),
+    f"{X}cancel/": (VA, Manage),
+    f"{X}apply/": (VA, Manage),
+    f"{X}request/": (VA, Manage),
+    f"{X}response/": (VA, Manage),
     f"{A}alerts/": (ACCOUNT, View),
     f"{A}alerts/<int:pk>/dismiss/": (VA, Manage),
     f"{A}alerts/<int:pk>/restore/": (VA, Manage),
@@ -192,6 +202,8 @@ ROUTES: Final[dict[str, tuple[str, Permission | Access]]] = {
     f"{AA}exchanges/<int:exchange>/response": (VA, Manage),
     f"{AA}exchanges/<int:exchange>/request": (VA, Manage),
     f"{AA}exchanges/<int:exchange>/cancel": (VA, Manage),
+    f"{AA}exchanges/<int:exchange>/changes": (VA, View),
+    f"{AA}exchanges/<int:exchange>/apply": (VA, Manage),
     f"{API}v1/operator/onprem-servers/<uuid:uuid>/three-tier": (INSTALLATION, Permission.OPERATE),
     f"{AA}tags": (ACCOUNT, View),
     f"{AA}tags/rename": (ACCOUNT, Permission.MANAGE_VIRTUAL_ACCOUNTS),

@@ -1,5 +1,6 @@
 """Files worked on in the background: taken up wherever a worker died, one file of a server at a time, cancellable."""
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,8 @@ from tests.sync.conftest import Plant, read_response
 from tests.sync.files import account, instance, sign
 
 InUse = Callable[..., int]
+SOAK = bool(os.environ.get("SOAK"))
+INSTANCES, EVERY, DEATHS = (10_000, 2, 50) if SOAK else (30, 9, 10)
 
 
 class Killed(BaseException):
@@ -39,8 +42,9 @@ def waiting(registered: Plant, license: License) -> Exchange:
 
 
 @pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staging, "CHUNK", 7)
+def _small_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not (SOAK and request.node.get_closest_marker("soak")):
+        monkeypatch.setattr(staging, "CHUNK", 7)
 
 
 def test_a_file_in_the_background_is_applied_by_the_worker(waiting: Exchange, in_use: InUse, now: datetime):
@@ -144,6 +148,7 @@ def die_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     yield from points_of(monkeypatch)
 
 
+@pytest.mark.soak
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_killed_at_any_moment_leaves_all_or_nothing(
     registered: Plant, license: License, in_use: InUse, now: datetime, die_at: Callable[[int], None]
@@ -151,7 +156,7 @@ def test_a_worker_killed_at_any_moment_leaves_all_or_nothing(
     """At every statement of the work on a file: then the next worker ends it, and nothing is counted twice."""
     at, moment, deaths, died = 1, now, 0, True
     while died:
-        exchange = registered.upload(registered.write(many(30, at), full=True), in_background=True, now=moment)
+        exchange = registered.upload(registered.write(many(INSTANCES, at), full=True), in_background=True, now=moment)
         before = in_use(at=moment)
         die_at(at)
         try:
@@ -161,17 +166,17 @@ def test_a_worker_killed_at_any_moment_leaves_all_or_nothing(
             deaths += 1
         finally:
             die_at(-1)
-        assert in_use(at=moment) in (before, 30 * at)
+        assert in_use(at=moment) in (before, INSTANCES * at)
         moment += timedelta(hours=1)
         registered.generated = moment
         work_exchanges(now=moment)
         exchange.refresh_from_db()
-        assert (exchange.state, in_use(at=moment)) == (ExchangeState.APPLIED, 30 * at)
+        assert (exchange.state, in_use(at=moment)) == (ExchangeState.APPLIED, INSTANCES * at)
         registered.install(exchange)
-        at += 9
-    assert deaths > 10
+        at += EVERY
+    assert deaths >= DEATHS
     assert check_pools(now=moment) == []
-    assert (ProductInstance.objects.count(), Usage.objects.count()) == (30, 30)
+    assert (ProductInstance.objects.count(), Usage.objects.count()) == (INSTANCES, INSTANCES)
 
 
 def test_a_database_that_fails_is_tried_again_and_given_up_on_after_five_times(

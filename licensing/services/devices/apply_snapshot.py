@@ -3,7 +3,7 @@
 Use changes in the pools by exactly the difference of what was counted before and after, of the instances concerned.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,6 +18,7 @@ from cssm.common.jobs import nudge
 from licensing.models import License, Origin, Snapshot
 from licensing.services.devices import snapshot_sql as sql
 from licensing.services.devices.claims import SILENCE_RELEASES
+from licensing.services.devices.snapshot_notices import record_lost_claims, tell_claims, uuid_text
 from licensing.services.pools.deltas import FOLD_TASK
 from licensing.services.pools.units import ensure_pools
 
@@ -64,15 +65,37 @@ class Outcome:
     marked: Sequence[MarkedInstance] = field(default=())
 
 
-def apply_snapshot(*, actor: Actor, snapshot: Snapshot, full: bool, generated: datetime, now: datetime) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class ChangedInstance:
+    """One line of the difference. `change` is a code: added, returned, moved, changed, use, removed. `use` tells by how
+    much the counted use of each license grows or shrinks; `name` is the UDI."""
+
+    change: str
+    external_id: str
+    name: str
+    virtual_account: str
+    use: str
+
+
+def apply_snapshot(
+    *,
+    actor: Actor,
+    snapshot: Snapshot,
+    full: bool,
+    generated: datetime,
+    on_change: Callable[[ChangedInstance], None] | None = None,
+    now: datetime,
+) -> Outcome:
     """Make the instances and use of the snapshot's origin what it says, in the caller's transaction.
 
     `full` ends the instances that it does not name. `generated` is when the server wrote it. The accounts must have
-    been linked (`staging.link_accounts`). Two of one origin wait for each other.
+    been linked (`staging.link_accounts`). `on_change` is told every instance that changes. Two of one origin wait for
+    each other.
     """
     with transaction.atomic():
         Origin.objects.select_for_update().get(pk=snapshot.origin_id)
         run = _Run(actor, snapshot, full, generated, now)
+        run.on_change = on_change
         try:
             return run.apply()
         finally:
@@ -89,6 +112,8 @@ def end_origin(*, actor: Actor, origin: Origin, smart_account_id: int, now: date
 
 
 class _Run:
+    on_change: Callable[[ChangedInstance], None] | None = None
+
     def __init__(self, actor: Actor, snapshot: Snapshot, full: bool, generated: datetime, now: datetime) -> None:
         self.actor, self.snapshot, self.now = actor, snapshot, now
         self.dialect = sql.DIALECT[connection.vendor]
@@ -117,12 +142,18 @@ class _Run:
             self.run(sql.LOCK_CLAIMS)
         self.run(sql.VERDICT, *sql.AFFECTED)
         self.analyze("snap_verdict", "snap_affected")
-        self.run(sql.BEFORE, *sql.CHANGE_ROWS, sql.CHANGE)
+        self.run(sql.BEFORE)
+        record_lost_claims(dialect=self.dialect, parameters=self.parameters, now=self.now)
+        self.run(*sql.CHANGE_ROWS, sql.CHANGE)
+        tell_claims(dialect=self.dialect, parameters=self.parameters, now=self.now)
         use = [UseChange(va, license_id, int(quantity)) for va, license_id, quantity in self.rows(sql.USE_BY_POOL)]
         if use:
             self.ensure_pools(use)
             self.run(sql.DELTAS)
             nudge(FOLD_TASK)
+        if self.on_change is not None:
+            for row in self.stream(sql.CHANGES):
+                self.on_change(ChangedInstance(*row))
         return self.tell(use)
 
     def tell(self, use: Sequence[UseChange]) -> Outcome:
@@ -154,7 +185,7 @@ class _Run:
                 if len(first) < SAMPLE:
                     first.append(udi)
                 data = {"udi": udi, "external_id": external_id, "server": self.actor.label}
-                yield virtual_account_id, "product_instance", _uuid_text(piid), data
+                yield virtual_account_id, "product_instance", uuid_text(piid), data
 
         smart_account_id = self.snapshot.smart_account_id
         record_events(actor=self.actor, name=name, smart_account_id=smart_account_id, rows=rows(), now=self.now)
@@ -184,6 +215,12 @@ class _Run:
             fetched: list[tuple[Any, ...]] = cursor.fetchall()
             return fetched
 
+    def stream(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement.format(**self.dialect), self.parameters)
+            while rows := cursor.fetchmany(_FETCH):
+                yield from rows
+
     def analyze(self, *tables: str) -> None:
         """The planner knows nothing of rows written a moment ago, and would look each of them up one by one."""
         if connection.vendor != "postgresql":
@@ -196,9 +233,3 @@ class _Run:
         with connection.cursor() as cursor:
             for table in sql.TABLES:
                 cursor.execute(f"DROP TABLE IF EXISTS {table}")
-
-
-def _uuid_text(value: Any) -> str:
-    """A UUID as PostgreSQL gives it, or as SQLite keeps it: 32 hex digits."""
-    text = str(value)
-    return text if "-" in text else f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -95,6 +95,7 @@ def regain_count(*, actor: Actor, instance_id: int, now: datetime) -> None:
     plan = plan_use(user=counted, counts=stored, was_counted=False)
     write_use(actor=actor, user=counted, plan=plan, now=now)
     ProductInstance.objects.filter(pk=instance.pk).update(is_counted=True, claim_lost=False)
+    clear_notices(instance_ids=[instance.pk], kinds=[NoticeKind.CLAIMED_ELSEWHERE], at=now)
     _record(actor, instance, "instance.claim_gained", now)
 
 

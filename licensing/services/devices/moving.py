@@ -63,8 +63,8 @@ def transfer_instances(
     """Each instance, as the caller knows it, to the target, by itself: one that is refused leaves the others be.
 
     Raises `NotFound` or `Forbidden` where the actor may not manage the target. A result's `error` is `Invalid`
-    (SAME_VIRTUAL_ACCOUNT), `Conflict` (INSTANCE_ENDED, INSTANCE_MOVED), or `NotFound`, also for an instance of another
-    Smart Account, or `Forbidden`.
+    (SAME_VIRTUAL_ACCOUNT), `Conflict` (OWNED_BY_SERVER, INSTANCE_ENDED, INSTANCE_MOVED), or `NotFound`, also for an
+    instance of another Smart Account, or `Forbidden`.
     """
     actor.require(Permission.MANAGE_ASSETS, smart_account_id=target.smart_account_id, virtual_account_id=target.pk)
     moved: dict[int, tuple[ProductInstance, ...]] = {}
@@ -89,6 +89,12 @@ def _transfer(
     if instance.smart_account_id != target.smart_account_id:
         raise NotFound("There is no such Virtual Account in the Smart Account of this product instance.")
     require_manage(actor, instance)
+    if not instance.is_direct:
+        raise Conflict(
+            f"{instance.udi} is in the Virtual Account in which its on-prem server has it. Move it there, and"
+            " synchronize.",
+            code="OWNED_BY_SERVER",
+        )
     if instance.virtual_account_id == target.pk:
         raise Invalid(
             f"{instance.udi} is in {target.name} already. Choose another Virtual Account.",

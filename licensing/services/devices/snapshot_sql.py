@@ -30,6 +30,7 @@ _COMMON: Final = {
     "differs": " OR ".join(f"p.{name} <> s.{name}" for name in _DETAILS),
     "losers": "SELECT holder_id FROM snap_verdict"
     " WHERE reason = '' AND holder_id IS NOT NULL AND holder_id <> instance_id",
+    "signed": "CASE WHEN s.quantity > 0 THEN '+' ELSE '−' END || CAST(ABS(s.quantity) AS text)",
     "group_key": "CASE WHEN s.ha_group = '' THEN '#' || s.external_id"
     " ELSE CAST(a.virtual_account_id AS text) || ':' || s.ha_group END",
 }
@@ -323,6 +324,29 @@ SELECT s.external_id, s.udi_pid, s.udi_serial_number,
   LEFT JOIN snap_verdict v ON v.instance_id = n.instance_id
  WHERE n.is_active AND (n.va IS NULL OR NOT p.is_counted) ORDER BY n.line
 """
+# Every instance that the file changes, with the change of its counted use.
+CHANGES: Final = """
+SELECT c.change, c.external_id, c.udi, a.name, COALESCE(u.use, '') FROM (
+  SELECT CASE WHEN n.is_new THEN 'added' WHEN NOT n.was_active THEN 'returned' WHEN n.moves THEN 'moved'
+              WHEN n.differs THEN 'changed' ELSE 'use' END AS change,
+         n.external_id, n.udi, n.instance_id, n.va, n.line, 0 AS part
+    FROM snap_named n
+    LEFT JOIN (SELECT instance_id FROM snap_change UNION SELECT instance_id FROM snap_use
+                UNION SELECT instance_id FROM snap_use_gone) t ON t.instance_id = n.instance_id
+   WHERE n.wanted AND (n.is_new OR NOT n.was_active OR n.differs OR t.instance_id IS NOT NULL)
+  UNION ALL
+  SELECT 'removed', p.external_id, p.udi, p.id, p.virtual_account_id, p.id, 1
+    FROM snap_gone g JOIN licensing_productinstance p ON p.id = g.id
+) c
+JOIN accounts_virtualaccount a ON a.id = c.va
+LEFT JOIN (
+  SELECT s.instance_id, {join_text}({signed} || ' ' || l.display_name, ', ') AS use
+    FROM (SELECT instance_id, license_id, SUM(quantity) AS quantity FROM snap_change
+           GROUP BY instance_id, license_id HAVING SUM(quantity) <> 0) s
+    JOIN licensing_license l ON l.id = s.license_id GROUP BY s.instance_id
+) u ON u.instance_id = c.instance_id
+ORDER BY c.part, c.line
+"""
 USE_BY_POOL: Final = "SELECT va, license_id, SUM(quantity) FROM snap_change GROUP BY va, license_id"
 
 DIALECT: Final = {
@@ -331,6 +355,7 @@ DIALECT: Final = {
         "drop": "ON COMMIT DROP",
         "uuid": "gen_random_uuid()",
         "greatest": "GREATEST",
+        "join_text": "string_agg",
         "true": "TRUE",
         "false": "FALSE",
     },
@@ -339,6 +364,7 @@ DIALECT: Final = {
         "drop": "",
         "uuid": "lower(hex(randomblob(16)))",
         "greatest": "MAX",
+        "join_text": "group_concat",
         "true": "1",
         "false": "0",
     },

@@ -94,6 +94,8 @@ def _refusal(actor: Actor, instance: ProductInstance, target: VirtualAccount) ->
     place = {"smart_account_id": instance.smart_account_id, "virtual_account_id": instance.virtual_account_id}
     if not actor.may(Permission.MANAGE_ASSETS, **place):
         return "Your role does not allow to transfer instances of this Virtual Account."
+    if not instance.is_direct:
+        return "Its on-prem server says in which Virtual Account it is. Move it there, and synchronize."
     if instance.virtual_account_id == target.pk:
         return f"It is in {target.name} already."
     if not InstanceState(instance.state).is_active:
