@@ -121,6 +121,8 @@ class SmartAgent:
             state.url, state.root, state.product = url, root, product
             state.was_registered = True
             state.pending, state.renewal, state.renewal_key = {}, None, ""
+            if state.conversion is not None and state.conversion.poll_id is not None:
+                state.conversion = None
             return self._keep(state)
 
     @property
@@ -191,6 +193,15 @@ class SmartAgent:
             data = authorization_data(reported, **describe_host(_require_product(state)))
             response = self._ask(state, identity, RequestType.AUTHORIZATION, data)
             _note_answer(state, response, self._now())
+            return self._keep(state)
+
+    def tell(
+        self, request_type: RequestType, data: dict[str, Any], note: Callable[[State, Response], None]
+    ) -> dict[str, Any]:
+        """Send one message of a registered product; `note` takes what the answer says. Returns the status."""
+        with self._store.locked() as state:
+            response = self._ask(state, self._finish_renewal(state), request_type, data)
+            note(state, response)
             return self._keep(state)
 
     def deregister(self, *, force: bool = False) -> dict[str, Any]:

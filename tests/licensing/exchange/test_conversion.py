@@ -1,6 +1,9 @@
 """CONVERSION and POLL as a product sends them: once per product and line, whatever gets lost or is said again."""
 
+import json
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from licensing.models import Conversion, PendingAnswer, Pool, PurchaseLine
 from licensing.services.exchange import conversions
 from licensing.services.exchange.conversions import carry_out_due
 from licensing.services.exchange.polling import forget_answers
+from licensing.states.conversions import ConversionReason
 from tests.licensing.device_driver import SOFTWARE_TAG, Device, Reply
 
 pytestmark = pytest.mark.django_db
@@ -219,3 +223,22 @@ def test_answers_are_encrypted_and_forgotten_after_90_days(registered: Device):
     assert b"COMPLETED" not in bytes(PendingAnswer.objects.get().answer)
     assert forget_answers(now=registered.now + timedelta(days=89)) == 0
     assert forget_answers(now=registered.now + timedelta(days=90)) == 1
+
+
+def test_the_worked_example_of_the_cycle_page_goes_as_written(registered: Device):
+    text = (Path(__file__).parents[3] / "docs" / "cycles" / "conversion.md").read_text()
+    example = text[text.index("## A worked example") : text.index("## Answers that come later")]
+    blocks = re.findall(r"(?:^    .*\n)+", example, flags=re.MULTILINE)
+    first, completed, second, failed = (json.loads(block) for block in blocks)
+    for request, expected in ((first, completed), (second, failed)):
+        registered.wait(seconds=1)
+        promise = registered.ask("CONVERSION", request)
+        assert promise.content["status_code"] == "OK_POLL"
+        carry_out_due(now=registered.now)
+        assert poll(registered, promise.data["poll_id"]).data == expected
+    assert [(tag, quantity) for tag, quantity, *_ in owned()] == [("router", 5), ("switch", 2)]
+
+
+def test_every_reason_is_explained():
+    page = (Path(__file__).parents[3] / "docs" / "cycles" / "conversion.md").read_text()
+    assert [reason for reason in ConversionReason if f"`{reason}`" not in page] == []
