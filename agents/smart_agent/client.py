@@ -17,7 +17,7 @@ from agents.smart_agent.messages import RequestType, Response, authorization_dat
 from agents.smart_agent.registration import Registration, describe_host, load_root
 from agents.smart_agent.renewal import acknowledgement, adopt_renewal, request_renewal
 from agents.smart_agent.reservations import Reservations
-from agents.smart_agent.state import Authorization, Entitlement, Identity, Plan, Product, State, StateStore
+from agents.smart_agent.state import Authorization, Conversion, Entitlement, Identity, Plan, Product, State, StateStore
 from agents.smart_agent.transport import Transport, open_transport, place_url
 
 MAX_COUNT: Final = 10**9
@@ -86,6 +86,12 @@ class SmartAgent:
         """Keep what is planned for the next start."""
         with self._store.locked() as state:
             state.plan = plan
+            self._store.write(state)
+
+    def give_up_polling(self, message: str) -> None:
+        """The server knows nothing of what is pending."""
+        with self._store.locked() as state:
+            state.conversion = Conversion(status="UNKNOWN", message=message)
             self._store.write(state)
 
     def register(self, *, url: str, root: str, product: Product, token: str, force: bool = False) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from agents.smart_agent.client import MAX_COUNT, SmartAgent
-from agents.smart_agent.errors import UsageError, VerificationFailed
+from agents.smart_agent.errors import Refused, UsageError, VerificationFailed
 from agents.smart_agent.messages import OK_POLL, RequestType, Response
 from agents.smart_agent.state import Conversion, State
 
@@ -56,7 +56,12 @@ def poll(agent: SmartAgent) -> dict[str, Any]:
     if known is None or known.poll_id is None:
         raise UsageError("Nothing is pending.")
     data = {"poll_id": known.poll_id}
-    return agent.tell(RequestType.POLL, data, lambda state, response: _note(agent, state, response))
+    try:
+        return agent.tell(RequestType.POLL, data, lambda state, response: _note(agent, state, response))
+    except Refused as refusal:
+        if refusal.code == "POLL_UNKNOWN" and refusal.signed:
+            agent.give_up_polling(str(refusal))
+        raise
 
 
 def _note(agent: SmartAgent, state: State, response: Response) -> None:

@@ -132,6 +132,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     renew_at: int | None = None
     warned_at: int = 0
     nagged_at: int | None = None
+    poll_at: int | None = None
     told: dict[str, int] = {}
 
 

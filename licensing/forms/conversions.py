@@ -16,7 +16,8 @@ from licensing.services.exchange.conversion_rows import check_line, wrong
 from licensing.states.conversions import ConversionType
 
 _LINE: Final = re.compile(r"(?P<tag>.+?)[\s,;=×]+(?P<count>[0-9]{1,10})")
-_ASCII: Final = r"[\x20-\x7e]+"
+_PID: Final = r"\A[\x20-\x7e]+\Z"
+_SERIAL: Final = r"\A[\x20-\x39\x3b-\x7e]+\Z"
 
 
 class AccountChoiceForm(PortalForm):
@@ -36,8 +37,8 @@ class ProductForm(AccountChoiceForm):
 
     field_of = {"conversionLines": "lines", "entitlementTag": "lines", "conversionCount": "lines"}
 
-    udi_pid = forms.RegexField(_ASCII, max_length=128, label="Product ID (PID)")
-    udi_serial_number = forms.RegexField(r"[\x20-\x39\x3b-\x7e]+", max_length=128, label="Serial number")
+    udi_pid = forms.RegexField(_PID, max_length=128, label="Product ID (PID)")
+    udi_serial_number = forms.RegexField(_SERIAL, max_length=128, label="Serial number")
     software_tag = forms.CharField(
         max_length=255, required=False, label="Software tag", help_text="As the product shows it; may stay empty."
     )

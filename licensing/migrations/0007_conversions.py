@@ -30,6 +30,7 @@ class Migration(migrations.Migration):
                 ('attempts', models.PositiveSmallIntegerField(default=0)),
                 ('reason_code', models.CharField(blank=True, max_length=40)),
                 ('reason', models.CharField(blank=True, max_length=1000)),
+                ('reasons', models.JSONField(default=list, help_text='the same as data, for other languages')),
                 ('requested_at', models.DateTimeField()),
                 ('requested_by_kind', models.CharField(max_length=12)),
                 ('requested_by_id', models.CharField(blank=True, max_length=64)),

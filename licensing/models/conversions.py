@@ -35,6 +35,7 @@ class Conversion(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     reason_code = models.CharField(max_length=40, blank=True)
     reason = models.CharField(max_length=1000, blank=True)
+    reasons = models.JSONField(default=list, help_text="the same as data, for other languages")
     record = models.OneToOneField(
         OwnershipRecord, null=True, blank=True, on_delete=models.PROTECT, related_name="conversion"
     )

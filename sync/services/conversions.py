@@ -4,7 +4,7 @@ They are part of what the file does, all or nothing with the rest of it. A full 
 conversion besides, for a server that lost an answer, or everything.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from cssm.common.errors import Invalid
 from licensing.codecs.conversion import WantedLine, make_line
+from licensing.codecs.conversion_reasons import ENGLISH, explain
 from licensing.codecs.device_udi import DeviceUdi
 from licensing.models import Conversion, ProductInstance
 from licensing.services.exchange.conversions import (
@@ -25,7 +26,7 @@ from licensing.services.exchange.conversions import (
     find_standing,
     refuse_conversion,
 )
-from licensing.states.conversions import ConversionReason, ConversionSource, ConversionState
+from licensing.states.conversions import ConversionSource, ConversionState
 from sync.models import Exchange, KeptRequest, OnPremServer
 from sync.services.servers import actor_of_server
 from sync.services.staging import read_kept
@@ -39,24 +40,25 @@ class Asked:
 
     product: Product
     lines: Sequence[WantedLine]
+    locale: str
     error: Invalid | None
 
 
-def convert_kept(*, server: OnPremServer, exchange: Exchange, now: datetime) -> list[int]:
+def convert_kept(*, server: OnPremServer, exchange: Exchange, now: datetime) -> dict[int, str]:
     """Carry out the conversions of the file, in the transaction that applies it, after its instances; returns their
-    ids in the order of the file. The server is locked."""
+    ids in the order of the file, with the locale of each. The server is locked."""
     kept = list(KeptRequest.objects.filter(exchange=exchange, kind="conversion", taken_at__isnull=True).order_by("pk"))
     asked = [_read(read_kept(row)) for row in kept]
     places = _find_places(server, [each.product.udi for each in asked])
-    ids = [_begin(server, each, places, now) for each in asked]
-    carry_out(conversion_ids=ids, now=now)
+    ids = {_begin(server, each, places, now): each.locale for each in asked}
+    carry_out(conversion_ids=list(ids), now=now)
     KeptRequest.objects.filter(pk__in=[row.pk for row in kept]).update(taken_at=now)
     return ids
 
 
-def list_results(*, server: OnPremServer, conversion_ids: Sequence[int], full: bool) -> Iterator[Mapping[str, Any]]:
-    """The rows of `:device_conversion_response:` (white paper, table 7)."""
-    wanted = Q(pk__in=conversion_ids)
+def list_results(*, server: OnPremServer, locales: Mapping[int, str], full: bool) -> Iterator[Mapping[str, Any]]:
+    """The rows of `:device_conversion_response:` (white paper, table 7); `locales` as `convert_kept` returns them."""
+    wanted = Q(pk__in=list(locales))
     if full:
         later = Conversion.objects.filter(origin=server.origin_id, udi=OuterRef("udi"), pk__gt=OuterRef("pk"))
         wanted |= Q(origin=server.origin_id) & ~Exists(later)
@@ -68,14 +70,14 @@ def list_results(*, server: OnPremServer, conversion_ids: Sequence[int], full: b
             "udi_serial_number": row.udi_serial_number,
             "conversion_status": result["conversion_status"],
             "status_message": result["status_message"],
-            "status_message_localized": result["status_message"],
+            "status_message_localized": explain(row.reasons, locales.get(row.pk) or ENGLISH),
             "software_tag_identifier": row.software_tag,
         }
 
 
-def describe_conversions(conversion_ids: Sequence[int]) -> dict[str, Any]:
+def describe_conversions(conversion_ids: Iterable[int]) -> dict[str, Any]:
     """For the difference that a file makes: how many, and the first of them by name."""
-    rows = list(Conversion.objects.filter(pk__in=conversion_ids).order_by("pk"))
+    rows = list(Conversion.objects.filter(pk__in=list(conversion_ids)).order_by("pk"))
     return {
         "converted": sum(row.state == ConversionState.COMPLETED for row in rows),
         "refused": sum(row.state == ConversionState.FAILED for row in rows),
@@ -100,14 +102,12 @@ def _read(content: Mapping[str, Any]) -> Asked:
         make_line(row[":conversion_type"], row[":entitlement_tag"], row[":count"], row.get(":payload") or "")
         for row in rows
     ]
+    locale = content.get(":locale") or ""
     try:
         check_lines(lines)
-        if nothing := next((number for number, line in enumerate(lines, start=1) if not line.quantity), None):
-            message = f"Line {nothing}: the count is 1 or more."
-            raise Invalid(message, code=ConversionReason.LINES_INVALID.value)
     except Invalid as error:
-        return Asked(product, [], error)
-    return Asked(product, lines, None)
+        return Asked(product, [], locale, error)
+    return Asked(product, lines, locale, None)
 
 
 def _find_places(server: OnPremServer, udis: Sequence[str]) -> dict[str, int]:
@@ -123,7 +123,8 @@ def _begin(server: OnPremServer, asked: Asked, places: Mapping[str, int], now: d
     common: dict[str, Any] = {"actor": actor, "place": place, "product": asked.product, "now": now}
     if asked.error is not None:
         error = asked.error
-        return refuse_conversion(source=ConversionSource.ON_PREM, code=error.code, reason=error.message, **common).pk
+        reasons = error.details["reasons"]
+        return refuse_conversion(source=ConversionSource.ON_PREM, code=error.code, reasons=reasons, **common).pk
     standing = find_standing(smart_account_id=server.smart_account_id, udi=udi, lines=asked.lines)
     if standing is not None:
         return standing.pk

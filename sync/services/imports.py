@@ -6,7 +6,7 @@ carry on. A small one is worked on while its sender waits, and leaves nothing be
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -162,7 +162,7 @@ class _Import:
     header: Header
     batch: Batch | None
     now: datetime
-    conversions: Sequence[int] = ()
+    conversions: Mapping[int, str] = field(default_factory=dict)
 
     def run(self) -> None:
         self.exchange.refresh_from_db()  # an attempt that the database gave up on has left its traces here
@@ -235,7 +235,7 @@ class _Import:
                 "deadline_told_at",
             ]
         )
-        converted = list_results(server=server, conversion_ids=self.conversions, full=header.is_full)
+        converted = list_results(server=server, locales=self.conversions, full=header.is_full)
         exports.write_response(
             exchange=exchange, server=server, header=header, marked=marked, conversions=converted, now=now
         )

@@ -8,7 +8,8 @@ import pytest
 
 from agents.smart_agent.conversions import Line, convert, poll
 from agents.smart_agent.errors import NetworkFailure, Refused, UsageError, VerificationFailed
-from tests.agents.conftest import Device
+from agents.smart_agent.runner import Runner
+from tests.agents.conftest import Clock, Device
 from tests.agents.fake_server import FakeServer, Instance, Json
 from tests.agents.test_program import Program, program  # noqa: F401  a fixture
 
@@ -77,12 +78,36 @@ def test_an_answer_without_what_belongs_in_it_is_not_believed(registered: Device
     assert registered.agent.status()["conversion"]["status"] == "PENDING"
 
 
-def test_a_refusal_keeps_what_is_pending(registered: Device, server: FakeServer):
+@pytest.mark.parametrize(
+    ("code", "signed", "status"),
+    [("POLL_UNKNOWN", True, "UNKNOWN"), ("POLL_UNKNOWN", False, "PENDING"), ("INTERNAL", True, "PENDING")],
+)
+def test_only_a_signed_answer_that_nothing_is_pending_is_believed(
+    registered: Device, server: FakeServer, code: str, signed: bool, status: str
+):
     convert(registered.agent, LINES)
-    server.refuse = "POLL_UNKNOWN"
+    server.refuse, server.refuse_signed = code, signed
     with pytest.raises(Refused):
         poll(registered.agent)
-    assert registered.agent.status()["conversion"]["status"] == "PENDING"
+    assert registered.agent.status()["conversion"]["status"] == status
+
+
+def test_run_polls_when_the_server_said_and_hourly_after_a_failure(
+    registered: Device, server: FakeServer, clock: Clock, answers: Json
+):
+    registered.agent.acknowledge()
+    convert(registered.agent, LINES)
+    runner = Runner(registered.agent)
+    assert runner.next_at() == registered.agent.now() + 30_000
+    clock.advance(seconds=30)
+    server.lose = ["request"]
+    assert [line.name for line in runner.step()] == ["POLL_FAILED"]
+    assert runner.next_at() == registered.agent.now() + 3_600_000
+    answers.update(conversion_status="FAILED", status_message="because")
+    clock.advance(hours=1)
+    [line] = runner.step()
+    assert (line.name, line.text) == ("CONVERSION_FAILED", "because")
+    assert runner.step() == []
 
 
 def test_the_commands(program: Program, tmp_path: Path, answers: Json):  # noqa: F811  the fixture

@@ -20,11 +20,11 @@ SUDI = {"udiPid": "C9300", "udiSerialNumber": "FCW7"}
 
 @pytest.fixture(autouse=True)
 def _catalog(engineering, now):
-    make_license("regid.x.ROUTER,1.0", now)
-    make_license("regid.x.SWITCH,1.0", now)
+    make_license("regid.x.ROUTER", now)
+    make_license("regid.x.SWITCH", now)
 
 
-def line(text: str = "regid.x.ROUTER,1.0", count: Any = 5, kind: str = "TRUST_BASED", **more: Any) -> dict[str, Any]:
+def line(text: str = "regid.x.ROUTER", count: Any = 5, kind: str = "TRUST_BASED", **more: Any) -> dict[str, Any]:
     return {"conversionType": kind, "conversionEncodingType": "NONE", "conversionString": text,
             "conversionCount": count, **more}  # fmt: skip
 
@@ -53,7 +53,7 @@ def test_devices_are_converted_each_by_itself_and_asking_again_tells_the_same(va
         assert statuses(answer) == [("converted", ""), ("convert_failed", "Line 1: there is no license unheard-of.")]
         assert answer.json()["status"] == "ERROR"
         assert answer.json()["devices"][0]["sudi"] == SUDI
-    assert owned() == [("regid.x.ROUTER,1.0", 5)]
+    assert owned() == [("regid.x.ROUTER", 5)]
     rows = va_user.get(LIST, {"conversionStatus": "converted"}).json()
     assert (rows["totalRecords"], rows["conversions"][0]["udi"], rows["conversions"][0]["origin"]) == (
         1,
@@ -63,7 +63,7 @@ def test_devices_are_converted_each_by_itself_and_asking_again_tells_the_same(va
     assert rows["conversions"][0]["lines"] == [
         {
             "conversionType": "TRUST_BASED",
-            "entitlementTag": "regid.x.ROUTER,1.0",
+            "entitlementTag": "regid.x.ROUTER",
             "conversionCount": 5,
             "converted": True,
         }
@@ -81,13 +81,13 @@ def test_many_devices_are_in_progress_until_the_sweep_has_come(va_user: Caller, 
 
 
 def test_a_license_file_names_its_license(va_user: Caller):
-    text = 'INCREMENT "regid.x.SWITCH,1.0" 1.0 permanent 2\n'
+    text = 'INCREMENT "regid.x.SWITCH" 1.0 permanent 2\n'
     encoded = base64.b64encode(text.encode()).decode()
     one = line(encoded, 2, "LICENSE_FILE", conversionEncodingType="BASE64")
     assert statuses(convert(va_user, device(one)))[0][0] == "converted"
     plain = line(text, 2, "license_file", conversionEncodingType=None)
     assert statuses(convert(va_user, device(plain)))[0][0] == "converted"
-    assert owned() == [("regid.x.SWITCH,1.0", 2)]
+    assert owned() == [("regid.x.SWITCH", 2)]
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_a_license_file_names_its_license(va_user: Caller):
         (line(conversionEncodingType="ROT13"), "is BASE64, or NONE"),
         (line("not base64!", kind="LICENSE_FILE", conversionEncodingType="BASE64"), "not Base64"),
         (line("nothing known", kind="LICENSE_FILE"), "names no entitlement tag"),
-        (line("regid.x.SWITCH,1.0 regid.x.ROUTER,1.0", kind="LICENSE_FILE"), "several licenses"),
-        (line("x" * 70_000 + " regid.x.SWITCH,1.0", kind="LICENSE_FILE"), "at most 64 KiB"),
+        (line("regid.x.SWITCH regid.x.ROUTER", kind="LICENSE_FILE"), "several licenses"),
+        (line("x" * 70_000 + " regid.x.SWITCH", kind="LICENSE_FILE"), "at most 64 KiB"),
         (line("x" * 300), "1 to 255"),
     ],
 )

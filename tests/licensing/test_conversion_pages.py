@@ -60,7 +60,7 @@ def test_what_is_refused_says_why_beside_the_lines_and_in_the_history(bob_client
     enter(bob_client, "ROUTER 5")
     refused = enter(bob_client, "ROUTER 6")
     assert refused.status_code == 422
-    assert "not 6" in check_page(refused).text_content()
+    assert "not 6" in check_page(refused, status=422).text_content()
     assert [("Refused" in row, "not 6" in row) for row in rows_of(bob_client.get(f"{PAGE}?state=failed"))] == [
         (True, True)
     ]
@@ -87,7 +87,7 @@ def test_a_file_of_many_products_is_reviewed_and_each_has_its_result(bob_client:
         done = bob_client.post(f"{PAGE}file/?step=review", key)
         assert done["Location"] == f"{PAGE}file/run/"
     rows = rows_of(bob_client.get(f"{PAGE}file/run/"))
-    assert [row.partition("C9300:")[2].split(" ")[0] for row in rows] == ["FCW1", "FCW2", "FCW3"]
+    assert [row[1:11] for row in rows] == ["C9300:FCW1", "C9300:FCW2", "C9300:FCW3"]
     assert "Converted" in rows[0]
     assert "no license NOTHING" in rows[1]
     assert "Line 5" in rows[2]

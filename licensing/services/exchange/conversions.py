@@ -21,6 +21,7 @@ from cssm.common.jobs import nudge
 from cssm.common.permissions import Permission
 from cssm.common.retries import retry_transient
 from licensing.codecs.conversion import MOST_LINES, WantedLine, digest_lines, find_twice
+from licensing.codecs.conversion_reasons import Reason, explain
 from licensing.models import Conversion, ConversionLine
 from licensing.services.exchange.converting import Verdict, convert_lines
 from licensing.services.exchange.polling import Settled, settle_answers
@@ -88,11 +89,18 @@ def convert_licenses(
 def check_lines(lines: Sequence[WantedLine]) -> None:
     """Raises `Invalid` where there are none or too many, or where one stands twice."""
     if not 1 <= len(lines) <= MOST_LINES:
-        message = f"Give 1 to {MOST_LINES:,} lines for each product; these are {len(lines):,}."
-        raise Invalid(message, code=ConversionReason.LINES_INVALID.value, where="conversionLines")
+        raise wrong_lines("lines", most=MOST_LINES, count=len(lines))
     if (twice := find_twice(lines)) is not None:
-        message = f"Line {twice + 1}: {lines[twice].tag} stands twice, and would have two counts."
-        raise Invalid(message, code=ConversionReason.LINES_INVALID.value, where="conversionLines")
+        raise wrong_lines("twice", line=twice + 1, tag=lines[twice].tag)
+    if nothing := next((number for number, line in enumerate(lines, start=1) if line.quantity < 1), None):
+        raise wrong_lines("count", line=nothing)
+
+
+def wrong_lines(key: str, **values: Any) -> Invalid:
+    """What is wrong with lines, before anything is written down; `details["reasons"]` is for other languages."""
+    reasons = [[key, values]]
+    code = ConversionReason.LINES_INVALID.value
+    return Invalid(explain(reasons), code=code, where="conversionLines", details={"reasons": reasons})
 
 
 def find_standing(*, smart_account_id: int, udi: str, lines: Sequence[WantedLine]) -> Conversion | None:
@@ -136,7 +144,14 @@ def begin_conversion(
 
 
 def refuse_conversion(
-    *, actor: Actor, place: Place, product: Product, code: str, reason: str, source: ConversionSource, now: datetime
+    *,
+    actor: Actor,
+    place: Place,
+    product: Product,
+    code: str,
+    reasons: Sequence[Reason],
+    source: ConversionSource,
+    now: datetime,
 ) -> Conversion:
     """Write down a request whose lines make no conversion, so that whoever sent it can be told why."""
     with transaction.atomic():
@@ -146,11 +161,12 @@ def refuse_conversion(
             content_digest=digest_lines([]),
             state=ConversionState.FAILED,
             reason_code=code,
-            reason=reason,
+            reason=explain(reasons),
+            reasons=list(reasons),
             finished_at=now,
             **_describe_request(actor, place, product, source, now),
         )
-        _record(actor, row, Verdict(code=code, reason=reason), now)
+        _record(actor, row, Verdict(code=code), now)
     return row
 
 
@@ -217,8 +233,9 @@ def _put_off(pk: int, now: datetime) -> None:
 
 def _finish(actor: Actor, row: Conversion, verdict: Verdict, now: datetime) -> None:
     row.state = ConversionState.FAILED if verdict.code else ConversionState.COMPLETED
-    row.reason_code, row.reason, row.record, row.finished_at = verdict.code, verdict.reason, verdict.record, now
-    row.save(update_fields=["state", "reason_code", "reason", "record", "finished_at"])
+    row.reason_code, row.reason, row.reasons = verdict.code, explain(verdict.reasons), list(verdict.reasons)
+    row.record, row.finished_at = verdict.record, now
+    row.save(update_fields=["state", "reason_code", "reason", "reasons", "record", "finished_at"])
     for line in verdict.fresh:
         line.is_new = True
     ConversionLine.objects.bulk_update(verdict.fresh, ["license", "is_new"])
@@ -242,7 +259,7 @@ def _record(actor: Actor, row: Conversion, verdict: Verdict, now: datetime) -> N
         virtual_account=row.virtual_account_id,
         subject_type="conversion",
         subject_id=row.pk,
-        data={"udi": row.udi, "reason": verdict.reason}
+        data={"udi": row.udi, "reason": row.reason}
         if verdict.code
         else {"udi": row.udi, "summary": summary, "lines": lines},
         now=now,

@@ -7,12 +7,13 @@ and however many ask at once; it stands in the transaction of the purchase lines
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any
 
 from django.db import transaction
 
 from accounts.models import VirtualAccount
 from cssm.common.actor import Actor
+from licensing.codecs.conversion_reasons import Reason
 from licensing.codecs.refusals import Refusal
 from licensing.models import Conversion, ConversionLine, ConvertedLine, License, OwnershipRecord, PurchaseLine
 from licensing.services.catalog.lookup import licenses_by_tag
@@ -23,12 +24,6 @@ from licensing.services.pools.units import ensure_pools, lock_pools
 from licensing.states import LineSource, RecordKind, TransitionCause
 from licensing.states.conversions import ConversionReason
 
-SHOWN_REASONS: Final = 5
-_ELSEWHERE: Final = (
-    "The product is registered in another Smart Account. Deregister it there first, or ask the operator."
-)
-_GONE: Final = "The Virtual Account was deleted meanwhile. Ask for the conversion again."
-
 
 @dataclass(slots=True)
 class Verdict:
@@ -37,14 +32,13 @@ class Verdict:
     fresh: list[ConversionLine] = field(default_factory=list)
     record: OwnershipRecord | None = None
     code: str = ""
-    reason: str = ""
+    reasons: Sequence[Reason] = ()
 
 
 class _Refused(Exception):
-    def __init__(self, code: ConversionReason, *reasons: str) -> None:
+    def __init__(self, code: ConversionReason, *reasons: Reason) -> None:
         super().__init__(code.value)
-        more = f" And {len(reasons) - SHOWN_REASONS} more." if len(reasons) > SHOWN_REASONS else ""
-        self.code, self.reason = code.value, (" ".join(reasons[:SHOWN_REASONS]) + more)[:1000]
+        self.code, self.reasons = code.value, reasons
 
 
 def convert_lines(*, actors: Mapping[int, Actor], conversions: Sequence[Conversion], now: datetime) -> list[Verdict]:
@@ -60,15 +54,16 @@ def convert_lines(*, actors: Mapping[int, Actor], conversions: Sequence[Conversi
             with transaction.atomic():
                 verdicts[row.pk].fresh = _take_lines(row, is_live=row.virtual_account_id in live, now=now)
         except _Refused as refused:
-            verdicts[row.pk].code, verdicts[row.pk].reason = refused.code, refused.reason
-    _write(actors, [(row, verdicts[row.pk]) for row in conversions if verdicts[row.pk].fresh], now)
+            verdicts[row.pk].code, verdicts[row.pk].reasons = refused.code, refused.reasons
+    if taken := [(row, verdicts[row.pk]) for row in conversions if verdicts[row.pk].fresh]:
+        _write(actors, taken, now)
     return [verdicts[row.pk] for row in conversions]
 
 
 def _take_lines(row: Conversion, *, is_live: bool, now: datetime) -> list[ConversionLine]:
     """Mark the lines as converted; those that were not before are returned. Raises `_Refused`."""
     if not is_live:
-        raise _Refused(ConversionReason.VIRTUAL_ACCOUNT_GONE, _GONE)
+        raise _Refused(ConversionReason.VIRTUAL_ACCOUNT_GONE, ["gone", {}])
     _refuse_foreign(row, now)
     lines = list(row.lines.order_by("number"))
     _find_licenses(lines)
@@ -91,11 +86,9 @@ def _take_lines(row: Conversion, *, is_live: bool, now: datetime) -> list[Conver
     standing = {each.key: each for each in ConvertedLine.objects.filter(udi=row.udi, key__in=[x.key for x in lines])}
     earlier = [(line, standing[line.key]) for line in lines if standing[line.key].conversion_id != row.pk]
     if any(before.smart_account_id != row.smart_account_id for _, before in earlier):
-        message = "Licenses of this product were converted in another Smart Account. Ask the operator."
-        raise _Refused(ConversionReason.CONVERTED_ELSEWHERE, message)
+        raise _Refused(ConversionReason.CONVERTED_ELSEWHERE, ["elsewhere", {}])
     different = [
-        f"Line {line.number}: {before.quantity} {line.tag} of this product were converted on {before.at:%Y-%m-%d},"
-        f" not {line.quantity}; each line is converted once."
+        ["differently", {**_show(line), "before": before.quantity, "day": f"{before.at:%Y-%m-%d}"}]
         for line, before in earlier
         if before.quantity != line.quantity
     ]
@@ -112,16 +105,20 @@ def _refuse_foreign(row: Conversion, now: datetime) -> None:
     try:
         refuse_foreign_claim(claim, smart_account_id=row.smart_account_id, now=now)
     except Refusal:
-        raise _Refused(ConversionReason.UDI_REGISTERED_ELSEWHERE, _ELSEWHERE) from None
+        raise _Refused(ConversionReason.UDI_REGISTERED_ELSEWHERE, ["registered", {}]) from None
 
 
 def _find_licenses(lines: Sequence[ConversionLine]) -> None:
     licenses: Mapping[str, License] = licenses_by_tag({line.tag for line in lines})
-    unknown = [f"Line {line.number}: there is no license {line.tag}." for line in lines if line.tag not in licenses]
+    unknown = [["unknown", _show(line)] for line in lines if line.tag not in licenses]
     if unknown:
         raise _Refused(ConversionReason.LICENSE_UNKNOWN, *unknown)
     for line in lines:
         line.license = licenses[line.tag]
+
+
+def _show(line: ConversionLine) -> dict[str, Any]:
+    return {"line": line.number, "tag": line.tag, "count": line.quantity}
 
 
 def _write(actors: Mapping[int, Actor], taken: Sequence[tuple[Conversion, Verdict]], now: datetime) -> None:
