@@ -137,5 +137,5 @@ def _check(values: dict[str, str]) -> list[tuple[str, str, str]]:
         wrong.append(("entitlementTag", "TAG_INVALID", "The entitlement tag is missing, or too long."))
     quantity = values["quantity"]
     if not (quantity.isascii() and quantity.isdecimal() and len(quantity) <= 10 and 1 <= int(quantity) <= MAX_COUNT):
-        wrong.append(("quantity", "QUANTITY_INVALID", f"quantity is a whole number from 1 to {MAX_COUNT}."))
+        wrong.append(("quantity", "QUANTITY_INVALID", f"quantity is a whole number from 1 to {MAX_COUNT:,}."))
     return wrong

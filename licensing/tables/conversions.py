@@ -12,7 +12,7 @@ class ConversionTable(Table):
     key = "conversions"
     caption = "Conversions"
     fixed = ("udi",)
-    hidden = ("udi_pid", "udi_serial_number", "software_tag", "finished_at", "reason_code")
+    hidden = ("udi_pid", "udi_serial_number", "software_tag", "quantity", "finished_at", "reason_code")
     empty_title = "Nothing converted yet"
     empty_hint = (
         "A product converts its classic licenses by itself once it runs software that knows Smart Licensing; for others"

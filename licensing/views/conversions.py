@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.db.models import Prefetch, QuerySet, Sum
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.functional import cached_property
 
@@ -42,7 +42,8 @@ class ConversionFilter(TableFilter):
     @property
     def qs(self) -> QuerySet[Conversion]:
         rows: QuerySet[Conversion] = super().qs
-        return rows.filter(pk__in=rows.order_by().values("pk")) if self.data.get("q") else rows
+        # A word that is found in several lines would give a row several times.
+        return self.queryset.filter(pk__in=rows.order_by().values("pk")) if self.data.get("q") else rows
 
 
 class Conversions(AccountView, TableView):
@@ -58,7 +59,8 @@ class Conversions(AccountView, TableView):
         lines = ConversionLine.objects.select_related("license")
         rows = Conversion.objects.visible_to(self.actor).filter(smart_account=self.smart_account)
         rows = rows.select_related("virtual_account").prefetch_related(Prefetch("lines", queryset=lines))
-        return rows.annotate(quantity=Sum("lines__quantity"))
+        sums = ConversionLine.objects.filter(conversion=OuterRef("pk")).order_by().values("conversion")
+        return rows.annotate(quantity=Subquery(sums.annotate(n=Sum("quantity")).values("n")))
 
     def get_context(self) -> dict[str, Any]:
         actions = "licensing/_conversion_actions.html" if self.may(Permission.MANAGE_ASSETS) else ""

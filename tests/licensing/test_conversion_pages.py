@@ -53,7 +53,8 @@ def test_the_licenses_of_a_product_are_converted_by_hand_and_stand_in_the_histor
     assert len(owned()) == 2
     exported = b"".join(bob_client.get(f"{PAGE}?export=csv").streaming_content).decode()
     assert "C9300:FCW7" in exported
-    assert rows_of(bob_client.get(f"{PAGE}?q=switch&state=completed")) == [row]
+    assert rows_of(bob_client.get(f"{PAGE}?q=name&state=completed")) == [row]
+    assert "C9300:FCW7,7" in b"".join(bob_client.get(f"{PAGE}?columns=quantity&export=csv").streaming_content).decode()
 
 
 def test_what_is_refused_says_why_beside_the_lines_and_in_the_history(bob_client: Client):

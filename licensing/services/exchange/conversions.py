@@ -23,6 +23,7 @@ from cssm.common.retries import retry_transient
 from licensing.codecs.conversion import MOST_LINES, WantedLine, digest_lines, find_twice
 from licensing.codecs.conversion_reasons import Reason, explain
 from licensing.models import Conversion, ConversionLine
+from licensing.services.catalog.lookup import licenses_by_tag
 from licensing.services.exchange.converting import Verdict, convert_lines
 from licensing.services.exchange.polling import Settled, settle_answers
 from licensing.states.conversions import ConversionReason, ConversionSource, ConversionState
@@ -128,6 +129,7 @@ def begin_conversion(
             defaults=_describe_request(actor, place, product, source, now),
         )
         if created:
+            known = licenses_by_tag({line.tag for line in lines})
             ConversionLine.objects.bulk_create(
                 ConversionLine(
                     conversion=conversion,
@@ -136,6 +138,7 @@ def begin_conversion(
                     tag=line.tag,
                     quantity=line.quantity,
                     key=line.key,
+                    license=known.get(line.tag),
                 )
                 for number, line in enumerate(lines, start=1)
             )
