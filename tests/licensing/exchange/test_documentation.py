@@ -24,9 +24,9 @@ def sections() -> dict[str, str]:
 
 
 def examples(heading: str) -> list[Any]:
-    """The indented blocks below a heading, as JSON: of a type first the data of a request, then that of the answer."""
-    blocks = re.findall(r"(?:^    .*\n(?:\n(?=     ))?)+", sections()[heading], flags=re.MULTILINE)
-    return [json.loads(textwrap.dedent(block)) for block in blocks]
+    """The blocks below a heading, indented or fenced, as JSON: of a type the data of a request, then of its answer."""
+    found = re.finditer(r"^```json\n((?:.*\n)*?)```|((?:^    .*\n)+)", sections()[heading], flags=re.MULTILINE)
+    return [json.loads(textwrap.dedent(each[1] or each[2])) for each in found]
 
 
 def shape_of(value: Any) -> Any:
