@@ -42,8 +42,8 @@ def owner_of_instance(piid: str) -> str:
 
 
 def make_poll_id() -> int:
-    """63 random bits: a number that was given to somebody else is not guessed."""
-    return secrets.randbits(63)
+    """63 random bits, and not 0: a number that was given to somebody else is not guessed."""
+    return secrets.randbits(63) or 1
 
 
 def open_answer(*, poll_id: int, owner: str, kind: str, subject: str, now: datetime) -> PendingAnswer:
