@@ -61,7 +61,8 @@ def list_results(*, server: OnPremServer, locales: Mapping[int, str], full: bool
     wanted = Q(pk__in=list(locales))
     if full:
         later = Conversion.objects.filter(origin=server.origin_id, udi=OuterRef("udi"), pk__gt=OuterRef("pk"))
-        wanted |= Q(origin=server.origin_id) & ~Exists(later)
+        latest = Conversion.objects.filter(~Exists(later), origin=server.origin_id)
+        wanted |= Q(pk__in=latest.values("pk"))
     rows = Conversion.objects.filter(wanted, smart_account=server.smart_account_id)
     for row in rows.exclude(state=ConversionState.WAITING).order_by("pk").iterator():
         result = describe_result(row)
