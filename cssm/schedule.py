@@ -54,6 +54,15 @@ JOBS: Final[tuple[Job, ...]] = (
         "default",
         "licensing.services.reservations.expiry.expire_reservations",
     ),
+    Job(
+        "licensing.carry_out_conversions",
+        timedelta(seconds=5),
+        "default",
+        "licensing.services.exchange.conversions.carry_out_due",
+    ),
+    Job(
+        "licensing.forget_answers", timedelta(hours=1), "default", "licensing.services.exchange.polling.forget_answers"
+    ),
     Job("pki.sign_root_requests", timedelta(minutes=1), "root-ca", "pki.services.root_queue.sign_due"),
     Job("sync.work_exchanges", timedelta(seconds=5), "sync", "sync.services.queue.work_exchanges"),
     Job("sync.tell_signed", timedelta(minutes=1), "default", "sync.services.three_tier.tell_signed"),

@@ -15,6 +15,7 @@ class LicensingConfig(AppConfig):
         from licensing.services.devices.occupancy import find_devices  # noqa: PLC0415  see above
         from licensing.services.devices.tags import register_tag_events  # noqa: PLC0415  see above
         from licensing.services.devices.vocabulary import register_device_events  # noqa: PLC0415  see above
+        from licensing.services.exchange.occupancy import find_conversions  # noqa: PLC0415  see above
         from licensing.services.insight.duplicate_alerts import register_duplicates  # noqa: PLC0415  see above
         from licensing.services.ownership.occupancy import describe_pools  # noqa: PLC0415  see above
         from licensing.services.ownership.term_alerts import register_term_alerts  # noqa: PLC0415  see above
@@ -37,3 +38,4 @@ class LicensingConfig(AppConfig):
         register_reserved_products()
         register_occupancy_check(describe_pools)
         register_occupancy_check(find_devices)
+        register_occupancy_check(find_conversions)

@@ -4,6 +4,8 @@ from celery import shared_task
 
 from cssm.common.clock import read_clock
 from licensing.services.devices.lives import advance_lives
+from licensing.services.exchange.conversions import carry_out_due
+from licensing.services.exchange.polling import forget_answers
 from licensing.services.insight.duplicates import find_duplicates
 from licensing.services.ownership.terms import make_term_notices
 from licensing.services.pools import checks
@@ -56,3 +58,13 @@ def sign_reservations() -> None:
 @shared_task(name="licensing.expire_reservations")
 def end_reservations() -> None:
     expire_reservations(now=read_clock())
+
+
+@shared_task(name="licensing.carry_out_conversions")
+def convert_licenses() -> None:
+    carry_out_due(now=read_clock())
+
+
+@shared_task(name="licensing.forget_answers")
+def drop_old_answers() -> None:
+    forget_answers(now=read_clock())

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from licensing.views import (
+    conversions,
     duplicates,
     events,
     explain,
@@ -62,6 +63,11 @@ portal_urlpatterns = [
     path(
         f"{ACCOUNT}inventory/all/reservations/return/run/", reservation_board.RunReturns.as_view(), name="run_returns"
     ),
+    path(f"{ACCOUNT}conversions/", conversions.Conversions.as_view(), name="conversions"),
+    path(f"{ACCOUNT}conversions/new/", conversions.ConvertProduct.as_view(), name="convert_product"),
+    path(f"{ACCOUNT}conversions/file/", conversions.ConvertFile.as_view(), name="convert_file"),
+    path(f"{ACCOUNT}conversions/file/run/", conversions.RunFile.as_view(), name="run_conversions"),
+    path(f"{ACCOUNT}conversions/file/example.csv", conversions.ConvertExample.as_view(), name="convert_example"),
     path(f"{ACCOUNT}activity/", events.Activity.as_view(), name="activity"),
     path(f"{ACCOUNT}search/", search.Search.as_view(), name="search"),
     path(f"{ACCOUNT}manage/tags/", tags.AccountTags.as_view(), name="tags"),

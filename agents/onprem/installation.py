@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from agents.onprem.accounts import add_account, change_name
+from agents.onprem.products.conversions import settle_conversions
 
 IN_COMPLIANCE: Final = frozenset({"in compliance", "in_compliance", "authorized"})
 
@@ -17,7 +18,7 @@ class Installation:
         self._database = database
         self.revision = revision
         self._names: dict[int, str] = {}
-        self._conversions = 0
+        self._conversions: list[dict[str, Any]] = []
 
     def take_account(self, account: dict[str, Any]) -> None:
         """One Virtual Account with all its licenses, which replace those known before."""
@@ -43,12 +44,14 @@ class Installation:
         )
 
     def take_conversion(self, conversion: dict[str, Any]) -> None:
-        """Results of conversions; this server asks for none, so there is nobody to tell."""
-        self._conversions += 1
+        """The result of one conversion, for the product that asked; see `finish`."""
+        self._conversions.append(conversion)
 
     def finish(self, values: dict[str, Any]) -> None:
-        """What can only be settled when the whole file is known: names, providers, marks."""
+        """What can only be settled when the whole file is known: names, conversions, providers, marks."""
         self._rename()
+        if self._conversions:
+            settle_conversions(self._database, self._conversions, values["last_generated"])
         providers = values["third_party_providers"]
         if providers is not None:
             self._database.execute("DELETE FROM provider")

@@ -57,6 +57,14 @@ SCHEMA: Final = (
     """CREATE TABLE export_use (
         export_id INTEGER NOT NULL REFERENCES export ON DELETE CASCADE, account_id INTEGER NOT NULL,
         tag TEXT NOT NULL, quantity INTEGER NOT NULL, PRIMARY KEY (export_id, account_id, tag)) WITHOUT ROWID""",
+    # What products asked to have converted. `told_in` is the request that first named it, by its time; only a response
+    # to that or a later one can tell the result, which `status` then is.
+    """CREATE TABLE conversion (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, instance_id INTEGER NOT NULL REFERENCES instance,
+        poll_id INTEGER NOT NULL UNIQUE, software_tag TEXT NOT NULL, locale TEXT NOT NULL, lines TEXT NOT NULL,
+        asked_at INTEGER NOT NULL, told_in TEXT NOT NULL DEFAULT '', status TEXT NOT NULL DEFAULT '',
+        message TEXT NOT NULL DEFAULT '')""",
+    "CREATE INDEX conversion_by_instance ON conversion (instance_id, status)",
     """CREATE TABLE provider (name TEXT PRIMARY KEY, enabled INTEGER NOT NULL, keys TEXT NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE marked (id INTEGER PRIMARY KEY AUTOINCREMENT, facts TEXT NOT NULL)""",
 )

@@ -1,6 +1,6 @@
 """Synchronization: requests out, responses in, each installed wholly or not at all (WP tables 3 to 7)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from agents.onprem.enrolment import https_csrs
 from agents.onprem.errors import FileRefused, NotReady
 from agents.onprem.exports import list_accounts
 from agents.onprem.installation import Installation
+from agents.onprem.products.conversions import list_conversions, note_told
 from agents.onprem.products.lives import expire_instances
 from agents.onprem.products.use import used_by_account
 from agents.onprem.server import (
@@ -59,6 +60,7 @@ def _request_sync(site: Site, *, full: bool, output: Path | None) -> dict[str, A
     tg_csr, ssms_csr = https_csrs(site, server.https_requested) if server.https_requested else (None, None)
     with site.folder.reading() as database:
         revision = current_revision(database)
+        asked = dict(list_conversions(database))
         request = SynchronizationRequest(
             id_cert=server.certificates["id_cert"],
             signing_cert=server.certificates["signing_cert"],
@@ -66,6 +68,7 @@ def _request_sync(site: Site, *, full: bool, output: Path | None) -> dict[str, A
             last_sync=None if full else server.last_sync,
             last_generated=server.last_generated,
             accounts=list_accounts(database, full=full, since=server.installed_revision, privacy=server.privacy),
+            conversions=list(asked.values()),
             tg_csr=tg_csr,
             ssms_csr=ssms_csr,
         )
@@ -76,13 +79,18 @@ def _request_sync(site: Site, *, full: bool, output: Path | None) -> dict[str, A
             encode(request.parts()),
             key=site.folder.load_key(keys.lcs),
             signing_cert=server.certificates["id_cert"],
-            remember=lambda digest: _remember_export(site, (server.last_generated, full, revision, digest), told),
+            remember=lambda digest: _remember_export(
+                site, (server.last_generated, full, revision, digest), told, asked
+            ),
         )
     return {"file": str(path), "full": full, "last_generated": server.last_generated}
 
 
-def _remember_export(site: Site, export: tuple[str, bool, int, str], told: list[tuple[Any, ...]]) -> None:
+def _remember_export(
+    site: Site, export: tuple[str, bool, int, str], told: list[tuple[Any, ...]], asked: Iterable[int]
+) -> None:
     with site.folder.writing() as database:
+        note_told(database, asked, export[0])
         number = database.execute(
             "INSERT INTO export (generated, is_full, revision, digest) VALUES (?, ?, ?, ?) RETURNING id", export
         ).fetchone()["id"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agents.smart_agent.client import MAX_COUNT, SmartAgent
+from agents.smart_agent.conversions import add_conversion_commands
 from agents.smart_agent.errors import AgentError, Refused, UsageError
 from agents.smart_agent.messages import Sudi
 from agents.smart_agent.report import describe_outcome
@@ -72,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     authorize.add_argument("use", nargs="*", metavar="TAG=N", type=_parse_use, help="an entitlement tag and its count")
     deregister = add("deregister", _deregister, "Give the registration back.")
     deregister.add_argument("--force", action="store_true", help="forget it here even if the server does not confirm")
+    add_conversion_commands(add)
     add_reservation_commands(add)
     add_running(commands.add_parser, common)
     add("status", _status, "Show states, time left and deadlines.")

@@ -17,7 +17,7 @@ from agents.smart_agent.messages import RequestType, Response, authorization_dat
 from agents.smart_agent.registration import Registration, describe_host, load_root
 from agents.smart_agent.renewal import acknowledgement, adopt_renewal, request_renewal
 from agents.smart_agent.reservations import Reservations
-from agents.smart_agent.state import Authorization, Entitlement, Identity, Plan, Product, State, StateStore
+from agents.smart_agent.state import Authorization, Conversion, Entitlement, Identity, Plan, Product, State, StateStore
 from agents.smart_agent.transport import Transport, open_transport, place_url
 
 MAX_COUNT: Final = 10**9
@@ -88,6 +88,12 @@ class SmartAgent:
             state.plan = plan
             self._store.write(state)
 
+    def give_up_polling(self, message: str) -> None:
+        """The server knows nothing of what is pending."""
+        with self._store.locked() as state:
+            state.conversion = Conversion(status="UNKNOWN", message=message)
+            self._store.write(state)
+
     def register(self, *, url: str, root: str, product: Product, token: str, force: bool = False) -> dict[str, Any]:
         """Get an identity with an ID token; `root` is the trusted certificate as PEM. Returns the status.
 
@@ -121,6 +127,8 @@ class SmartAgent:
             state.url, state.root, state.product = url, root, product
             state.was_registered = True
             state.pending, state.renewal, state.renewal_key = {}, None, ""
+            if state.conversion is not None and state.conversion.poll_id is not None:
+                state.conversion = None
             return self._keep(state)
 
     @property
@@ -191,6 +199,15 @@ class SmartAgent:
             data = authorization_data(reported, **describe_host(_require_product(state)))
             response = self._ask(state, identity, RequestType.AUTHORIZATION, data)
             _note_answer(state, response, self._now())
+            return self._keep(state)
+
+    def tell(
+        self, request_type: RequestType, data: dict[str, Any], note: Callable[[State, Response], None]
+    ) -> dict[str, Any]:
+        """Send one message of a registered product; `note` takes what the answer says. Returns the status."""
+        with self._store.locked() as state:
+            response = self._ask(state, self._finish_renewal(state), request_type, data)
+            note(state, response)
             return self._keep(state)
 
     def deregister(self, *, force: bool = False) -> dict[str, Any]:

@@ -25,6 +25,7 @@ CONNECT_INFO: Final[Mapping[str, Any]] = {
 }
 
 
+OK_POLL: Final = "OK_POLL"
 MULTITIER: Final = "MULTITIER"
 """The capability of products that check a path of any length."""
 
@@ -35,6 +36,8 @@ class RequestType(StrEnum):
     RENEWAL = "RENEWAL"
     DEREGISTRATION = "DEREGISTRATION"
     AUTHORIZATION = "AUTHORIZATION"
+    CONVERSION = "CONVERSION"
+    POLL = "POLL"
 
 
 class Sudi(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -205,8 +208,8 @@ def check_echo(response: Response, *, request_type: str, nonce: str, sudi: Sudi,
 
 
 def raise_unless_ok(response: Response, *, signed: bool) -> None:
-    """Raises Refused for every status but OK."""
-    if response.status_code == "OK":
+    """Raises Refused for every status but OK, and OK_POLL: taken, with the answer still to come."""
+    if response.status_code in ("OK", OK_POLL):
         return
     raise Refused(
         response.error_code or response.status_code,

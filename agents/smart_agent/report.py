@@ -17,6 +17,8 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
         return f"Acknowledged: {outcome['product_instance_identifier']}."
     if command == "renew":
         return f"Renewed: the ID certificate expires at {outcome['id_certificate_expires_at']}."
+    if command in ("convert", "poll"):
+        return _describe_conversion(outcome["conversion"])
     if command in CODES:
         return f"{CODES[command][0]}: {outcome[CODES[command][1]]}"
     if command == "fleet":
@@ -26,6 +28,12 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
     if command == "authorize":
         return f"{_describe_authorization(outcome)}{_describe_uses(outcome)}."
     return f"{outcome['registration']}, {_describe_authorization(outcome)}{_describe_uses(outcome)}."
+
+
+def _describe_conversion(conversion: dict[str, Any]) -> str:
+    if conversion["status"] == "PENDING":
+        return f"Taken; ask for the result with poll, from {conversion['poll_at']}."
+    return f"Conversion {conversion['status']}" + (f": {conversion['message']}" if conversion["message"] else ".")
 
 
 def _describe_registration(outcome: dict[str, Any]) -> str:

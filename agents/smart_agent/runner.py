@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from agents.smart_agent.client import SmartAgent
+from agents.smart_agent.conversions import poll
 from agents.smart_agent.errors import AgentError, NetworkFailure, Refused
 from agents.smart_agent.schedule import NAGGING, RENEW_RETRY, Due, Kind, list_due, retry_delay
 from agents.smart_agent.state import Plan, State
@@ -81,6 +82,8 @@ class Runner:
             yield from self._authorize(now)
         elif due.kind is Kind.RENEW:
             yield from self._renew(now)
+        elif due.kind is Kind.POLL:
+            yield from self._poll(now)
         elif due.kind is Kind.WARN:
             self._change(warned_at=now)
             ends = format_time(self._state.identity.expires_at) if self._state.identity else "-"
@@ -122,6 +125,18 @@ class Runner:
             return
         self._change(renew_at=None, warned_at=now)
         yield Line(now, Severity.NOTICE, "ID_CERT_RENEW_SUCCESS", "The ID certificate was renewed.")
+
+    def _poll(self, now: int) -> Iterator[Line]:
+        error = self._attempt(lambda: poll(self._agent), now)
+        if error is not None:
+            self._change(poll_at=now + max(RENEW_RETRY, _asked_to_wait(error)))
+            yield Line(now, Severity.ERROR, "POLL_FAILED", f"Polling failed: {error.code}: {error}")
+            return
+        self._change(poll_at=None)
+        known = self._state.conversion
+        if known is not None and known.poll_id is None:
+            severity = Severity.NOTICE if known.status == "COMPLETED" else Severity.ERROR
+            yield Line(now, severity, f"CONVERSION_{known.status}", known.message or "The licenses are converted.")
 
     def _attempt(self, act: Callable[[], object], now: int) -> AgentError | None:
         """Why it failed, or None; what is known is read anew afterwards."""

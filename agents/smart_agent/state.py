@@ -111,6 +111,16 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     return_code: str = ""
 
 
+class Conversion(msgspec.Struct, frozen=True, kw_only=True):
+    """The last conversion that was asked for. `status` is PENDING until the server has told of its end; it is asked
+    under `poll_id`, next at `poll_at`."""
+
+    status: str
+    message: str = ""
+    poll_id: int | None = None
+    poll_at: int = 0
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the schedule must remember between starts: retries that are due, and what has been said when.
 
@@ -122,6 +132,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     renew_at: int | None = None
     warned_at: int = 0
     nagged_at: int | None = None
+    poll_at: int | None = None
     told: dict[str, int] = {}
 
 
@@ -143,6 +154,7 @@ class State(msgspec.Struct, kw_only=True):
     clock_offset: int = 0
     pending: dict[str, Pending] = {}
     reservation: Reservation = Reservation()
+    conversion: Conversion | None = None
     plan: Plan = Plan()
 
 

@@ -91,6 +91,8 @@ def forget_identity(state: State) -> None:
     state.identity = None
     state.renewal, state.renewal_key = None, ""
     state.authorization = None
+    if state.conversion is not None and state.conversion.poll_id is not None:
+        state.conversion = None  # only who asked is answered, and that is over; the next one is told what became of it
     state.pending = {kind: one for kind, one in state.pending.items() if kind == RequestType.REGISTRATION}
     state.use = [msgspec.structs.replace(entitlement, status=None) for entitlement in state.use]
 
@@ -117,6 +119,7 @@ def describe(state: State, now: int) -> dict[str, Any]:
         "compliance_status": authorization.compliance_status if authorization else None,
         "entitlements": msgspec.to_builtins(state.use),
         "reservation": _describe_reservation(state),
+        "conversion": _describe_conversion(state),
         "pending": sorted(state.pending),
         "url": state.url or None,
     }
@@ -136,6 +139,18 @@ def _describe_reservation(state: State) -> dict[str, Any] | None:
         "authorization_timestamp": installed.timestamp if installed else None,
         "confirmation_code": known.confirmation_code or None,
         "entitlements": msgspec.to_builtins(installed.entitlements) if installed else [],
+    }
+
+
+def _describe_conversion(state: State) -> dict[str, Any] | None:
+    known = state.conversion
+    if known is None:
+        return None
+    return {
+        "status": known.status,
+        "message": known.message,
+        "poll_id": known.poll_id,
+        "poll_at": format_time(known.poll_at) if known.poll_id is not None else None,
     }
 
 

@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from accounts.api.urls import ACCOUNT, VIRTUAL_ACCOUNT
 from licensing.api import (
+    conversions,
     devices,
     duplicates,
     explain,
@@ -32,6 +33,8 @@ v1: list[URLPattern | URLResolver] = [
     path(f"{VIRTUAL_ACCOUNT}/reservations/rehost", reservations.RehostView.as_view()),
     path(f"{VIRTUAL_ACCOUNT}/reservations/offers", reservation_list.OffersView.as_view()),
     path(f"{ACCOUNT}/reservations", reservation_list.ReservationsView.as_view()),
+    path(f"{ACCOUNT}/dlc_convert", conversions.DlcConvertView.as_view()),
+    path(f"{ACCOUNT}/conversions", conversions.ConversionsView.as_view()),
     path(f"{ACCOUNT}/devices", devices.DevicesView.as_view()),
     path(f"{ACCOUNT}/licenses", pools.LicensesView.as_view()),
     path(f"{ACCOUNT}/pools/<str:va>/<path:tag>/explain", explain.ExplainView.as_view()),

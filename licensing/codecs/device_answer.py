@@ -80,9 +80,11 @@ class _HeaderGlimpse(Struct):
     sudi: Raw = _NULL
 
 
-def render_success(echo: Echo, data: Mapping[str, Any], *, milliseconds: int) -> str:
-    """The text of an answer to a request that was done."""
-    return _render(echo, AnswerStatus.OK, None, "", 0, data, milliseconds)
+def render_success(
+    echo: Echo, data: Mapping[str, Any], *, milliseconds: int, status: AnswerStatus = AnswerStatus.OK
+) -> str:
+    """The text of an answer to a request that was done, or taken to be done (OK_POLL)."""
+    return _render(echo, status, None, "", 0, data, milliseconds)
 
 
 def render_refusal(echo: Echo, refusal: Refusal, *, milliseconds: int) -> str:

@@ -26,6 +26,8 @@ class RequestType(StrEnum):
     RENEWAL = "RENEWAL"
     AUTHORIZATION = "AUTHORIZATION"
     DEREGISTRATION = "DEREGISTRATION"
+    CONVERSION = "CONVERSION"
+    POLL = "POLL"
 
 
 class Whereabouts(Struct, forbid_unknown_fields=True, kw_only=True):

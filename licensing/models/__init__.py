@@ -1,4 +1,5 @@
 from licensing.models.catalog import CatalogHead, HierarchyVersion, License, LicenseChange, LicenseFamily, SoftwareTag
+from licensing.models.conversions import Conversion, ConversionLine, ConvertedLine
 from licensing.models.devices import (
     DuplicateFinding,
     HaGroup,
@@ -14,6 +15,7 @@ from licensing.models.devices import (
     Usage,
 )
 from licensing.models.ownership import Allocation, Order, OwnershipRecord, PurchaseLine, TermNotice
+from licensing.models.pending_answers import PendingAnswer
 from licensing.models.pools import HistoryCompaction, Pool, PoolCheck, PoolDelta, PoolTransition, PoolUnit, UsageChange
 from licensing.models.reservations import (
     AuthorizationCode,
@@ -29,6 +31,9 @@ __all__ = [
     "AuthorizationCode",
     "AuthorizedLicense",
     "CatalogHead",
+    "Conversion",
+    "ConversionLine",
+    "ConvertedLine",
     "DuplicateFinding",
     "HaGroup",
     "HierarchyVersion",
@@ -45,6 +50,7 @@ __all__ = [
     "Order",
     "Origin",
     "OwnershipRecord",
+    "PendingAnswer",
     "Pool",
     "PoolCheck",
     "PoolDelta",

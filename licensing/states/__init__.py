@@ -303,6 +303,7 @@ class TransitionCause(StrEnum):
     TERMINATION = "termination"
     CORRECTION = "correction"
     RESERVATION = "reservation"
+    CONVERSION = "conversion"
 
 
 OWNERSHIP_EVENTS: Final[dict[str, str]] = {
@@ -313,5 +314,7 @@ OWNERSHIP_EVENTS: Final[dict[str, str]] = {
     "licenses.transferred_in": mark("{summary} were received from {source}."),
     "licenses.terminated": mark("{quantity} {license} were terminated: {reason}"),
     "licenses.corrected": mark("What is owned of {license} was corrected by {change}: {reason}"),
+    "licenses.converted": mark("{summary} were converted from classic licenses of {udi}."),
+    "conversion.refused": mark("The conversion of classic licenses of {udi} was refused: {reason}"),
     "pool.rebuilt": mark("The figures of {license} were set right from the records: {changes}."),
 }

@@ -1,8 +1,8 @@
 """What a server is answered: its certificates, and the licenses of its Virtual Accounts as the pools have them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from accounts.models import VirtualAccount
 from licensing.models import Pool, PurchaseLine
@@ -41,11 +41,20 @@ def write_response(
     server: OnPremServer,
     header: Header,
     marked: Iterable[tuple[str, str, str, MarkReason]],
+    conversions: Iterable[Mapping[str, Any]],
     now: datetime,
 ) -> None:
     """The same for a synchronization; `marked` are (id, PID, serial number, reason)."""
     rows = [Marked(id, pid, serial, reason.value, reason.explanation) for id, pid, serial, reason in marked]
-    response = _response(exchange, server, now, full=header.is_full, last_generated=header.last_generated, marked=rows)
+    response = _response(
+        exchange,
+        server,
+        now,
+        full=header.is_full,
+        last_generated=header.last_generated,
+        conversions=conversions,
+        marked=rows,
+    )
     _store(exchange, server, write_synchronization(response))
 
 
@@ -64,6 +73,7 @@ def _response(
     *,
     full: bool,
     last_generated: str = "",
+    conversions: Iterable[Mapping[str, Any]] = (),
     marked: Iterable[Marked] = (),
 ) -> Response:
     return Response(
@@ -75,6 +85,7 @@ def _response(
         smart_account=server.smart_account.name,
         account_domain=server.smart_account.domain,
         last_generated=last_generated,
+        conversions=conversions,
         marked=marked,
         providers=() if full else None,
     )

@@ -6,6 +6,7 @@ carry on. A small one is worked on while its sender waits, and leaves nothing be
 
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -27,6 +28,7 @@ from sync.models import Exchange, OnPremServer
 from sync.services import certificates, exports
 from sync.services.certificates import Batch, Order
 from sync.services.changes import ChangeList
+from sync.services.conversions import convert_kept, describe_conversions, list_results
 from sync.services.differences import describe_difference
 from sync.services.local_accounts import link_accounts
 from sync.services.receiving import Upload
@@ -161,6 +163,7 @@ class _Import:
     header: Header
     batch: Batch | None
     now: datetime
+    conversions: Mapping[int, str] = field(default_factory=dict)
 
     def run(self) -> None:
         self.exchange.refresh_from_db()  # an attempt that the database gave up on has left its traces here
@@ -213,7 +216,9 @@ class _Import:
         )
         for each in outcome.marked:
             changes.add_marked(each)
+        self.conversions = convert_kept(server=server, exchange=self.exchange, now=self.now)
         difference = describe_difference(outcome=outcome, linked=linked, full=full, now=self.now)
+        difference["conversions"] = describe_conversions(self.conversions)
         marked = [
             (each.external_id, each.udi_pid, each.udi_serial_number, MarkReason(each.reason)) for each in outcome.marked
         ]
@@ -242,7 +247,10 @@ class _Import:
                 "deadline_told_at",
             ]
         )
-        exports.write_response(exchange=exchange, server=server, header=header, marked=marked, now=now)
+        converted = list_results(server=server, locales=self.conversions, full=header.is_full)
+        exports.write_response(
+            exchange=exchange, server=server, header=header, marked=marked, conversions=converted, now=now
+        )
         drop_staged(exchange, keep_requests=True)
         mine = Exchange.objects.filter(pk=exchange.pk, worker=self.keeper.worker, state=ExchangeState.APPLYING)
         done = mine.update(

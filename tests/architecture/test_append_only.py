@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db
 LEDGERS = {
     "accounts.Event",
     "licensing.Allocation",
+    "licensing.ConvertedLine",
     "licensing.HierarchyVersion",
     "licensing.HistoryCompaction",
     "licensing.Order",

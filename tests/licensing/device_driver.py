@@ -59,7 +59,7 @@ class Reply:
     @property
     def code(self) -> str | None:
         code = self.content["error_code"]
-        assert (self.content["status_code"] == "OK") == (code is None)
+        assert (self.content["status_code"] in ("OK", "OK_POLL")) == (code is None)
         return None if code is None else str(code)
 
     @property

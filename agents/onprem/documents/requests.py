@@ -1,9 +1,9 @@
 """The contents of the two files to the portal (WP tables 1, 3 and 4), as streams of text. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from agents.onprem.documents.writer import entry, flag, head, quote, text_block
 
@@ -80,6 +80,30 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What one product asks to have converted; `lines` as it sent them."""
+
+    udi_pid: str
+    udi_serial_number: str
+    software_tag: str
+    locale: str
+    lines: Sequence[Mapping[str, Any]]
+
+    def text(self) -> str:
+        rows = [
+            f"- :udi_pid: {quote_tag(self.udi_pid)}\n  :udi_serial_number: {quote(self.udi_serial_number)}\n",
+            f"  :software_tag_identifier: {quote_tag(self.software_tag)}\n  :locale: {quote(self.locale)}\n",
+            "  :conversion_lines:\n",
+        ]
+        for line in self.lines:
+            rows.append(f"  - :conversion_type: {line['conversion_type']}\n")
+            rows.append(f"    :entitlement_tag: {quote_tag(line['entitlement_tag'])}\n    :count: {line['count']}\n")
+            if line.get("payload"):
+                rows.append(f"    :payload: {quote(line['payload'])}\n")
+        return "".join(rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """A local Virtual Account with those of its instances that the file names."""
 
@@ -109,6 +133,7 @@ class SynchronizationRequest:
     last_sync: str | None
     last_generated: str
     accounts: Iterable[Account]
+    conversions: Sequence[Conversion] = ()
     tg_csr: str | None = None
     ssms_csr: str | None = None
 
@@ -125,6 +150,9 @@ class SynchronizationRequest:
             yield text_block("ssms_csr", self.ssms_csr)
         yield entry("last-sync", "null" if self.last_sync is None else quote(self.last_sync))
         yield entry("last_generated", quote(self.last_generated))
+        if self.conversions:
+            yield ":device_conversion_request:\n"
+            yield from (conversion.text() for conversion in self.conversions)
         some = False
         for account in self.accounts:
             if not some:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from agents.common.errors import AgentError, VerificationFailed
 from agents.common.keys import load_key
 from agents.common.signatures import verify
+from agents.onprem.products.conversions import poll, take_conversion
 from agents.onprem.products.lives import acknowledge, deregister, settle_keys
 from agents.onprem.products.registration import register, renew
 from agents.onprem.products.use import authorize
@@ -69,10 +70,20 @@ def _renew(session: Session) -> tuple[dict[str, Any], rsa.RSAPrivateKey | None]:
     return renew(session.site, session.database, session.request, session.instance)
 
 
+def _convert(session: Session) -> tuple[dict[str, Any], rsa.RSAPrivateKey | None]:
+    return take_conversion(session.database, session.request, session.instance, session.site.now()), None
+
+
+def _poll(session: Session) -> tuple[dict[str, Any], rsa.RSAPrivateKey | None]:
+    return poll(session.database, session.request, session.instance), None
+
+
 HANDLERS: Final[dict[str, Handler]] = {
     "ACK": _acknowledge,
     "AUTHORIZATION": _authorize,
+    "CONVERSION": _convert,
     "DEREGISTRATION": _deregister,
+    "POLL": _poll,
     "RENEWAL": _renew,
 }
 

@@ -135,6 +135,26 @@ class AuthorizationData(Struct, forbid_unknown_fields=True, kw_only=True):
     ha_peers: Annotated[list[Sudi], Meta(max_length=64)] = []
 
 
+class ConversionLine(Struct, forbid_unknown_fields=True):
+    conversion_type: Literal["LICENSE_FILE", "TRUST_BASED"]
+    entitlement_tag: Tag
+    count: Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+    payload: Annotated[str, Meta(max_length=64 * 1024)] | None = None
+
+
+class ConversionData(Struct, forbid_unknown_fields=True):
+    software_tag_identifier: Tag
+    conversion_lines: Annotated[list[ConversionLine], Meta(min_length=1, max_length=1000)]
+
+
+class PollData(Struct, forbid_unknown_fields=True):
+    poll_id: Annotated[int, Meta(ge=0, le=2**63 - 1)] | Annotated[str, Meta(pattern=r"\A[0-9]{1,19}\Z")]
+
+
+class Pending(dict[str, Any]):
+    """The data of an answer that is still to come: OK_POLL."""
+
+
 class NoData(Struct, forbid_unknown_fields=True):
     pass
 
@@ -196,7 +216,7 @@ def compose(
                 "sudi": header.sudi if header else None,
                 "product_instance_identifier": piid,
             },
-            "status_code": "OK" if refusal is None else "OK_TRY_AGAIN" if refusal.later else "FAILED",
+            "status_code": _status(data, refusal),
             "error_code": refusal.code if refusal else None,
             "status_message": refusal.message if refusal else "",
             "retry_time_seconds": refusal.later if refusal else 0,
@@ -205,3 +225,9 @@ def compose(
     ).decode()
     sealed = {"type": "SHA256", "value": sign(signer, text.encode())} if signer else None
     return msgspec.json.encode({"response": text, "signature": sealed})
+
+
+def _status(data: dict[str, Any], refusal: Refusal | None) -> str:
+    if refusal is not None:
+        return "OK_TRY_AGAIN" if refusal.later else "FAILED"
+    return "OK_POLL" if isinstance(data, Pending) else "OK"

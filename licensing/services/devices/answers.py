@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from cssm.common.clock import to_milliseconds
-from licensing.codecs.device_answer import Echo, render_outer, render_refusal, render_success
+from licensing.codecs.device_answer import AnswerStatus, Echo, render_outer, render_refusal, render_success
 from licensing.codecs.refusals import NEVER_SIGNED, Refusal
 from pki.services import signing, vault
 
@@ -26,9 +26,11 @@ class Signer:
         return signing.sign_with_blob(self.wrapped, key_id=self.key_id, message=text.encode())
 
 
-def compose_success(*, signer: Signer, echo: Echo, data: Mapping[str, Any], now: datetime) -> bytes:
+def compose_success(
+    *, signer: Signer, echo: Echo, data: Mapping[str, Any], status: AnswerStatus = AnswerStatus.OK, now: datetime
+) -> bytes:
     """The signed HTTP body of an answer."""
-    text = render_success(echo, data, milliseconds=to_milliseconds(now))
+    text = render_success(echo, data, milliseconds=to_milliseconds(now), status=status)
     return render_outer(text, signer.sign(text))
 
 
