@@ -26,6 +26,7 @@ class RequestType(StrEnum):
     RENEWAL = "RENEWAL"
     AUTHORIZATION = "AUTHORIZATION"
     DEREGISTRATION = "DEREGISTRATION"
+    RUM_REPORT = "RUM_REPORT"
 
 
 class Whereabouts(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -23,6 +23,7 @@ from licensing.models.reservations import (
     ReservationTransition,
 )
 from licensing.models.snapshots import Snapshot, SnapshotAccount, StagedInstance, StagedUse
+from licensing.models.usage_reports import Meter, MeteredDay, RumMeasurement, RumReport, RumUpload
 
 __all__ = [
     "Allocation",
@@ -42,6 +43,8 @@ __all__ = [
     "License",
     "LicenseChange",
     "LicenseFamily",
+    "Meter",
+    "MeteredDay",
     "Order",
     "Origin",
     "OwnershipRecord",
@@ -55,6 +58,9 @@ __all__ = [
     "RegistrationReceipt",
     "Reservation",
     "ReservationTransition",
+    "RumMeasurement",
+    "RumReport",
+    "RumUpload",
     "Snapshot",
     "SnapshotAccount",
     "SoftwareTag",

@@ -33,6 +33,7 @@ from licensing.services.devices.sessions import (
     find_repeated_answer,
     open_session,
 )
+from licensing.services.exchange.rum.message import take_usage_reports
 from pki.errors import RequestClosed
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     RequestType.RENEWAL: renew_identity,
     RequestType.AUTHORIZATION: report_use,
     RequestType.DEREGISTRATION: deregister_instance,
+    RequestType.RUM_REPORT: take_usage_reports,
 }
 
 
