@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
                 ('software_version', models.CharField(blank=True, max_length=64)),
                 ('period_start', models.DateTimeField()),
                 ('period_end', models.DateTimeField()),
-                ('measured_seconds', models.BigIntegerField()),
+                ('unmeasured_seconds', models.BigIntegerField()),
                 ('peak', models.BigIntegerField(help_text='the highest count in it')),
                 ('received_at', models.DateTimeField()),
                 ('superseded_at', models.DateTimeField(blank=True, null=True)),

@@ -59,8 +59,8 @@ class RumReport(models.Model):
     """One report as it came: `payload` is the exact text. Append-only, but for the mark that a later report of the same
     id (a product sends an open one again, longer) has taken its place.
 
-    `measured_seconds` is how much of the time from `period_start` to `period_end` it tells of. One that is not counted
-    is kept and metered nowhere: the product stood by for another.
+    `unmeasured_seconds` is how much of the time from `period_start` to `period_end` it does not tell of. One that is
+    not counted is kept and metered nowhere: the product stood by for another.
     """
 
     smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+")
@@ -84,7 +84,7 @@ class RumReport(models.Model):
     software_version = models.CharField(max_length=64, blank=True)
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
-    measured_seconds = models.BigIntegerField()
+    unmeasured_seconds = models.BigIntegerField()
     peak = models.BigIntegerField(help_text="the highest count in it")
     received_at = models.DateTimeField()
     supersedes = models.OneToOneField(

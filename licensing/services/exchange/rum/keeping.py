@@ -66,7 +66,9 @@ def _keep(
         software_version=payload.software_version,
         period_start=_moment(payload.start),
         period_end=_moment(payload.end),
-        measured_seconds=measured_seconds((one.start, one.end) for one in payload.measurements),
+        unmeasured_seconds=payload.end
+        - payload.start
+        - measured_seconds((one.start, one.end) for one in payload.measurements),
         peak=max(counts, default=0),
         received_at=now,
         supersedes_id=replaced,
