@@ -35,6 +35,7 @@ class RequestType(StrEnum):
     RENEWAL = "RENEWAL"
     DEREGISTRATION = "DEREGISTRATION"
     AUTHORIZATION = "AUTHORIZATION"
+    RUM_REPORT = "RUM_REPORT"
 
 
 class Sudi(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,12 +10,14 @@ from licensing.api import (
     families,
     history,
     ownership,
+    polls,
     pools,
     reservation_list,
     reservations,
     tags,
     tokens,
     transfers,
+    usage_calls,
 )
 
 v1: list[URLPattern | URLResolver] = [
@@ -52,4 +54,6 @@ v1: list[URLPattern | URLResolver] = [
 v2: list[URLPattern | URLResolver] = [
     path(f"{VIRTUAL_ACCOUNT}/devices/remove", devices.DeviceRemovalView.as_view()),
     path(f"{VIRTUAL_ACCOUNT}/reserve-licenses", reservations.ReserveViewV2.as_view()),
+    path("devices/reportusage", usage_calls.ReportUsageView.as_view()),
+    path("accounts/poll", polls.PollView.as_view()),
 ]

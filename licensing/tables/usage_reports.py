@@ -95,9 +95,9 @@ class MeteredUseReport(ReportTable):
     empty_hint = "What products report of licenses that are billed by use appears here, day by day."
 
     day = Column(verbose_name="Day")
-    virtual_account = Column(verbose_name="Virtual Account")
-    license = Column(verbose_name="License")
-    entitlement_tag = CodeColumn(verbose_name="Entitlement tag")
+    virtual_account = Column(accessor="virtual_account__name", verbose_name="Virtual Account")
+    license = Column(accessor="meter__license__display_name", verbose_name="License")
+    entitlement_tag = CodeColumn(accessor="meter__license__tag", verbose_name="Entitlement tag")
     unit_hours = Column(
         accessor="units", verbose_name="Unit-hours", attrs={"th": {"class": "num"}, "td": {"class": "num"}}
     )

@@ -159,6 +159,8 @@ ROUTES: Final[dict[str, tuple[str, Permission | Access]]] = {
     f"{AA}reservations": (ACCOUNT, View),
     f"{AV}licenses/transfer": (VA, Manage),
     f"{API}v2/{A}virtual-accounts/<str:va>/devices/remove": (VA, Manage),
+    f"{API}v2/devices/reportusage": (VA, Manage),
+    f"{API}v2/accounts/poll": (VA, Manage),
     f"{AA}users": (ACCOUNT, Permission.MANAGE_VA_USERS),
     f"{AA}users/change-role": (ACCOUNT, Permission.MANAGE_VA_USERS),
     f"{AA}users/remove": (ACCOUNT, Permission.MANAGE_VA_USERS),

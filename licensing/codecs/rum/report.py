@@ -51,12 +51,16 @@ class ReportSignature(Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """One report as it came, unread. `header` is JSON, or empty; `where` is its place."""
+    """One report as it came, unread. `header` is JSON, or empty; `where` is its place.
+
+    `said_udis` are the products that it is of, according to whoever carries it.
+    """
 
     payload: str
     signature: ReportSignature
     header: str = ""
     where: str = "payload"
+    said_udis: frozenset[str] = frozenset()
 
 
 class _Wrapper(Struct, forbid_unknown_fields=True):
@@ -93,11 +97,10 @@ _MESSAGE: Final = msgspec.json.Decoder(_MessageData)
 
 @dataclass(frozen=True, slots=True)
 class UsageCall:
-    """The body of `reportusage`; of each report also the UDI that the caller says it is of, or nothing."""
+    """The body of `reportusage`."""
 
-    timestamp: int | None
     nonce: str | None
-    reports: Sequence[tuple[str | None, Submitted]]
+    reports: Sequence[Submitted]
 
 
 def parse_message(data: Raw) -> list[Submitted]:
@@ -118,13 +121,13 @@ def parse_call(body: bytes) -> UsageCall:
     except JsonInvalid as error:
         raise malformed(error.message, where=error.where) from None
     reports = [
-        (row.sudi.udi if row.sudi else None, _open(one, f"data.reports[{n}].usage[{m}]"))
+        _open(one, f"data.reports[{n}].usage[{m}]", sudi=row.sudi)
         for n, row in enumerate(data.reports)
         for m, one in enumerate(row.usage)
     ]
     if len(reports) > MAX_REPORTS:
         raise malformed(f"at most {MAX_REPORTS} reports at once", where="data.reports")
-    return UsageCall(data.timestamp, data.nonce, reports)
+    return UsageCall(data.nonce, reports)
 
 
 def read_file(content: bytes) -> list[Submitted]:
@@ -162,7 +165,7 @@ def _read_wrapper(text: str, where: str) -> Submitted:
         raise malformed(error.message, where=error.where) from None
 
 
-def _open(wrapper: _Wrapper, where: str, *, only_text: bool = False) -> Submitted:
+def _open(wrapper: _Wrapper, where: str, *, only_text: bool = False, sudi: ReportedSudi | None = None) -> Submitted:
     raw = bytes(wrapper.payload)
     if raw.startswith(b'"'):
         payload: str = msgspec.json.decode(raw)
@@ -175,7 +178,8 @@ def _open(wrapper: _Wrapper, where: str, *, only_text: bool = False) -> Submitte
         header = ""
     if header and (not header.startswith("{") or len(header) > MAX_HEADER):
         raise malformed(f"a header is an object of at most {MAX_HEADER} characters", where=f"{where}.header")
-    return Submitted(payload, wrapper.signature, header, f"{where}.payload")
+    said = frozenset(one.udi for one in (sudi, wrapper.signature.sudi) if one is not None)
+    return Submitted(payload, wrapper.signature, header, f"{where}.payload", said)
 
 
 def _check(text: str, where: str) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 
 from accounts.models import SmartAccount
 from cssm.common.actor import Actor
@@ -36,12 +36,7 @@ def sum_by_day(days: QuerySet[MeteredDay]) -> QuerySet[Any, Any]:
     at most, `products` how many there were."""
     return (
         days.order_by()
-        .values(
-            "day",
-            virtual_account=F("virtual_account__name"),
-            license=F("meter__license__display_name"),
-            entitlement_tag=F("meter__license__tag"),
-        )
+        .values("day", "virtual_account__name", "meter__license__display_name", "meter__license__tag")
         .annotate(units=Sum("unit_seconds"), most=Sum("peak"), products=Count("meter", distinct=True))
     )
 

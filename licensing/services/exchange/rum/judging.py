@@ -64,6 +64,12 @@ def read_report(submitted: Submitted, *, now: datetime) -> UsagePayload:
 
 def judge_report(*, submitted: Submitted, payload: UsagePayload, find_source: FindSource) -> Judged:
     """Raises `Refusal`: UDI_MISMATCH and the like from `find_source`, SIGNATURE_INVALID."""
+    if submitted.said_udis - {payload.udi}:
+        raise Refusal(
+            RefusalCode.UDI_MISMATCH,
+            f"The report is of {payload.udi[:100]}, not of the product that it was handed in for.",
+            where=f"{submitted.where}.asset_identification.instance.sudi",
+        )
     source = find_source(payload)
     return Judged(submitted, payload, source, _is_verified(submitted, payload, source))
 

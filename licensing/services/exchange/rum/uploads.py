@@ -87,7 +87,7 @@ def _write(
             created_by_kind=actor.kind.value,
             created_by_id=actor.id,
             created_by_label="" if actor.kind is ActorKind.USER else actor.label[:255],
-            poll_id=secrets.randbelow(2**63 - 1) + 1 if channel is RumChannel.API else None,
+            poll_id=_make_poll_id() if channel is RumChannel.API else None,
             results=[_show(outcome, virtual_account) for outcome in plan.distinct],
         )
         kept = keep_reports(plan=plan, channel=channel, upload=upload, now=now)
@@ -107,6 +107,11 @@ def _write(
                 now=now,
             )
     return upload
+
+
+def _make_poll_id() -> int:
+    """18 digits, as programs in the field know them."""
+    return 10**17 + secrets.randbelow(9 * 10**17)
 
 
 def _finder(actor: Actor, virtual_account: VirtualAccount) -> FindSource:
