@@ -18,6 +18,7 @@ from licensing.api import (
     tokens,
     transfers,
     usage_calls,
+    usage_reports,
 )
 
 v1: list[URLPattern | URLResolver] = [
@@ -38,6 +39,8 @@ v1: list[URLPattern | URLResolver] = [
     path(f"{ACCOUNT}/licenses", pools.LicensesView.as_view()),
     path(f"{ACCOUNT}/pools/<str:va>/<path:tag>/explain", explain.ExplainView.as_view()),
     path(f"{ACCOUNT}/usage-history", history.UsageHistoryView.as_view()),
+    path(f"{ACCOUNT}/usage-reports", usage_reports.UsageReportsView.as_view()),
+    path(f"{ACCOUNT}/metered-usage", usage_reports.MeteredUsageView.as_view()),
     path(f"{ACCOUNT}/license-subscriptions", ownership.SubscriptionsView.as_view()),
     path(f"{ACCOUNT}/tags", tags.TagsView.as_view()),
     path(f"{ACCOUNT}/tags/rename", tags.TagRenamingView.as_view()),

@@ -14,7 +14,8 @@ from licensing.models import RumReport, RumUpload
 from pki.services.authorities import bootstrap_authorities
 from tests.api.conftest import BASE, Caller
 from tests.keys import use_checked_in_keys
-from tests.licensing.usage_reports import HOUR, builtin, measurement, moment, payload_of
+from tests.licensing.stock import make_license
+from tests.licensing.usage_reports import HOUR, METERED, builtin, measurement, moment, payload_of
 
 DAY1 = moment("2026-03-01T00:00:00")
 SUDI = {"udi_pid": "C8000V", "udi_serial_number": "ABC"}
@@ -128,3 +129,30 @@ def test_the_same_call_with_the_same_key_has_one_effect(va_user, engineering, ac
     )
     assert first.json()["poll_id"] == second.json()["poll_id"]
     assert (RumUpload.objects.count(), RumReport.objects.count()) == (1, 1)
+
+
+def test_reports_and_metered_use_are_listed_for_those_who_may_see_them(va_user, viewer, stranger, engineering, acme):
+    license = make_license(METERED, read_clock(), billing="USAGE")
+    late = builtin(payload_of(SUDI, 8, measurement(DAY1 + 3 * HOUR, DAY1 + 4 * HOUR, 2)))
+    post(va_user, "/v2/devices/reportusage", call_of(made(), late), acme.pk, engineering.pk)
+    listed = viewer.get("/v1/accounts/acme.example/usage-reports").json()
+    assert listed["totalRecords"] == 2
+    assert [(row["reportId"], row["gapSeconds"], row["cameBy"]) for row in listed["usageReports"]] == [
+        (8, 2 * 3600, "api"),
+        (7, 0, "api"),
+    ]
+    [day] = viewer.get("/v1/accounts/acme.example/metered-usage").json()["meteredUsage"]
+    assert day == {
+        "date": "2026-03-01",
+        "virtualAccount": "Engineering",
+        "license": license.display_name,
+        "entitlementTag": METERED,
+        "unitSeconds": 5 * 3600,
+        "mostInUse": 3,
+        "products": 1,
+    }
+    assert viewer.get("/v1/accounts/acme.example/metered-usage", {"endDate": "2026-02-28"}).json()["totalRecords"] == 0
+    narrow = {"virtualAccount": "DEFAULT", "entitlementTag": METERED, "startDate": "2026-03-01"}
+    assert viewer.get("/v1/accounts/acme.example/metered-usage", narrow).json()["totalRecords"] == 0
+    assert va_user.get("/v1/accounts/acme.example/usage-reports", {"virtualAccount": "DEFAULT"}).status_code == 404
+    assert stranger.get("/v1/accounts/acme.example/usage-reports").status_code == 404

@@ -179,6 +179,8 @@ ROUTES: Final[dict[str, tuple[str, Permission | Access]]] = {
     f"{AA}duplicates/remove": (ACCOUNT, Manage),
     f"{AA}pools/<str:va>/<path:tag>/explain": (VA, View),
     f"{AA}usage-history": (ACCOUNT, View),
+    f"{AA}usage-reports": (ACCOUNT, View),
+    f"{AA}metered-usage": (ACCOUNT, View),
     f"{AA}onprem-servers": (ACCOUNT, View),
     f"{AA}onprem-servers/<uuid:uuid>": (VA, View),
     f"{AA}onprem-servers/<uuid:uuid>/synchronizations": (VA, Manage),

@@ -9,7 +9,7 @@ from django.core.cache import cache
 from accounts.services.actors import actor_for_user
 from licensing.models import MeteredDay, RumReport
 from licensing.services.devices.tokens import create_token
-from licensing.services.exchange.rum import keeping, metering
+from licensing.services.exchange.rum import metering
 from licensing.services.exchange.rum.uploads import upload_file
 from pki.services.authorities import bootstrap_authorities
 from tests.concurrency.threads import run_at_once
@@ -62,32 +62,29 @@ def test_different_reports_of_one_day_at_once_all_count(device, alice, engineeri
 
 
 def test_they_would_be_lost_if_meters_were_not_locked(device, alice, engineering, now, monkeypatch):
-    """The control: both have written their measurements, and neither sees the other's when it makes the day anew."""
-    upload(alice, engineering, now, as_xml(report(device, 9, measurement(DAY1 + 20 * HOUR, DAY1 + 21 * HOUR, 1))))
-    both_wrote = threading.Barrier(2)
-    meter_days = metering.meter_days
+    """The control: both read before the other has written, and the second makes the day anew without the first's."""
+    both_read, first_is_done = threading.Barrier(2), threading.Event()
+    read_stretches = metering._read_stretches
 
-    def wait_then_meter(meter, **period):
-        both_wrote.wait(timeout=60)
-        meter_days(meter, **period)
+    def read_and_wait(*arguments):
+        found = read_stretches(*arguments)
+        if both_read.wait(timeout=60):
+            first_is_done.wait(timeout=60)
+        return found
 
     def lock_nothing(pks):
         return {row.pk: row for row in metering.Meter.objects.filter(pk__in=pks)}
 
-    monkeypatch.setattr(metering, "_lock", lock_nothing)
-    monkeypatch.setattr(keeping, "meter_days", wait_then_meter)
-    contents = [as_xml(report(device, n, measurement(DAY1 + n * HOUR, DAY1 + (n + 1) * HOUR, 1))) for n in (1, 2)]
-    outcomes = []
-
     def attempt(content):
-        try:
-            outcomes.append(upload(alice, engineering, now, content))
-        except Exception as error:  # whatever the database makes of it, it is not the right figure
-            outcomes.append(error)
-            both_wrote.abort()
+        upload(alice, engineering, now, content)
+        first_is_done.set()
 
+    assert hand_in(device, report(device, 9, measurement(DAY1, DAY1, 1))).code is None
+    monkeypatch.setattr(metering, "_lock", lock_nothing)
+    monkeypatch.setattr(metering, "_read_stretches", read_and_wait)
+    contents = [as_xml(report(device, n, measurement(DAY1 + n * HOUR, DAY1 + (n + 1) * HOUR, 1))) for n in (1, 2)]
     run_at_once(*(partial(attempt, c) for c in contents))
-    assert total() != 3 * 3600 or any(isinstance(one, Exception) for one in outcomes)
+    assert (RumReport.objects.count(), total()) == (3, 3600)
 
 
 def test_an_open_report_that_grows_two_ways_at_once_has_one_successor(device, alice, engineering, now):

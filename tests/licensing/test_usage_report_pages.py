@@ -210,7 +210,7 @@ def test_metered_use_is_shown_drawn_and_exported_for_licenses_billed_by_use(
     exported = b"".join(alice_client.get(f"{REPORT}?export=csv").streaming_content).decode("utf-8-sig")
     [row] = csv.DictReader(io.StringIO(exported))
     assert (row["Day"], row["Unit-hours"]) == ("2026-03-01", "4.5")
-    assert "Nothing to report" in check_page(alice_client.get(f"{REPORT}?end=2026-02-28")).text_content()
+    assert "Nothing matches this filter" in check_page(alice_client.get(f"{REPORT}?end=2026-02-28")).text_content()
     assert mallory_client.get(REPORT).status_code == 404
 
 
