@@ -17,11 +17,14 @@ LEAST_GAP: Final = timedelta(minutes=1)
 """Products close one measurement and open the next within seconds; less than this is no gap."""
 
 
+TIME: Final = {"td": {"class": "num"}, "th": {"class": "num"}}
+
+
 class UsageReportTable(Table):
     key = "usage-reports"
     caption = "Usage reports"
     fixed = ("product", "period_start")
-    hidden = ("report_id", "entitlement_tag", "channel", "software_version", "state")
+    hidden = ("report_id", "entitlement_tag", "channel", "software_version", "state", "received_at")
     empty_title = "No usage reports yet"
     empty_hint = "Products that report their use send them here; reports saved as a file can be uploaded."
 
@@ -30,8 +33,8 @@ class UsageReportTable(Table):
     virtual_account = Column(accessor="virtual_account__name", verbose_name="Virtual Account")
     license = Column(accessor="meter__license__display_name", verbose_name="License", empty_values=())
     entitlement_tag = CodeColumn(accessor="meter__tag", verbose_name="Entitlement tag")
-    period_start = Column(verbose_name="From (UTC)")
-    period_end = Column(verbose_name="To (UTC)")
+    period_start = Column(verbose_name="From (UTC)", attrs=TIME)
+    period_end = Column(verbose_name="To (UTC)", attrs=TIME)
     gap = Column(empty_values=(), orderable=False, verbose_name="Gap")
     peak = NumberColumn(verbose_name="Most in use")
     proof = BadgeColumn(accessor="is_verified", verbose_name="Signature")
@@ -57,13 +60,13 @@ class UsageReportTable(Table):
         return record.meter.license.display_name if record.meter.license else "not in the catalog"
 
     def render_period_start(self, value: datetime) -> str:
-        return f"{value:%d %b %Y %H:%M}"
+        return f"{value:%Y-%m-%d %H:%M}"
 
     def value_period_start(self, value: datetime) -> datetime:
         return value
 
     def render_period_end(self, value: datetime) -> str:
-        return f"{value:%d %b %Y %H:%M}"
+        return f"{value:%Y-%m-%d %H:%M}"
 
     def value_period_end(self, value: datetime) -> datetime:
         return value

@@ -13,6 +13,7 @@ from accounts.views.base import AccountView
 from cssm.common.errors import NotFound
 from cssm.common.permissions import Permission
 from cssm.common.table_views import ChoiceFilter, TableFilter, TableView
+from cssm.common.text import Badge, Tone
 from cssm.common.views import Crumb, FormAction, PageView
 from licensing.codecs.rum.acknowledgement import AckStatus
 from licensing.forms.usage_reports import UsageFileForm
@@ -166,7 +167,7 @@ class UploadUsageReports(ReportsView, FormAction):
             actor=self.actor,
             virtual_account=form.cleaned_data["virtual_account"],
             content=form.cleaned_data["file"],
-            file_name=form.files["file"].name or "",
+            file_name=str(getattr(form.files["file"], "name", "")),
             now=self.now,
         )
         return self.redirect(f"{self.reports_url}uploads/{upload.pk}/")
@@ -200,10 +201,16 @@ class UsageUploadResult(OneUpload, PageView):
             "accepted": len(kept) - known,
             "known": known,
             "refused": len(self.results) - len(kept),
-            "results": self.results[:SHOWN_ROWS],
+            "results": [(row, badge_of(row["status"])) for row in self.results[:SHOWN_ROWS]],
             "more": max(0, len(self.results) - SHOWN_ROWS),
             "reports_url": self.reports_url,
         }
+
+
+def badge_of(status: str) -> Badge:
+    """The code itself: it is what the product is told."""
+    tones = {AckStatus.ACCEPTED.value: Tone.OK, AckStatus.DUPLICATE.value: Tone.MUTED}
+    return Badge(status, tones.get(status, Tone.BAD))
 
 
 class UsageAcknowledgement(OneUpload):

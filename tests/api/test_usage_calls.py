@@ -10,11 +10,11 @@ from lxml import etree
 
 from cssm.common.clock import read_clock
 from cssm.common.permissions import Role
-from licensing.models import RumReport, RumUpload
+from licensing.models import License, LicenseFamily, RumReport, RumUpload
+from licensing.states import Billing
 from pki.services.authorities import bootstrap_authorities
 from tests.api.conftest import BASE, Caller
 from tests.keys import use_checked_in_keys
-from tests.licensing.stock import make_license
 from tests.licensing.usage_reports import HOUR, METERED, builtin, measurement, moment, payload_of
 
 DAY1 = moment("2026-03-01T00:00:00")
@@ -132,7 +132,9 @@ def test_the_same_call_with_the_same_key_has_one_effect(va_user, engineering, ac
 
 
 def test_reports_and_metered_use_are_listed_for_those_who_may_see_them(va_user, viewer, stranger, engineering, acme):
-    license = make_license(METERED, read_clock(), billing="USAGE")
+    family = LicenseFamily.objects.create(name="x")
+    values = {"tag": METERED, "family": family, "display_name": "DNA", "default_type": "perpetual"}
+    license = License.objects.create(**values, billing=Billing.USAGE)
     late = builtin(payload_of(SUDI, 8, measurement(DAY1 + 3 * HOUR, DAY1 + 4 * HOUR, 2)))
     post(va_user, "/v2/devices/reportusage", call_of(made(), late), acme.pk, engineering.pk)
     listed = viewer.get("/v1/accounts/acme.example/usage-reports").json()

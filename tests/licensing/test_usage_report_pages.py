@@ -19,7 +19,7 @@ from django.test import Client
 from lxml import etree
 
 from accounts.models import VirtualAccount
-from licensing.models import MeteredDay, ProductInstance, RumReport, RumUpload
+from licensing.models import MeteredDay, Pool, ProductInstance, RumReport, RumUpload
 from licensing.states import Billing
 from pki.services.authorities import export_trust
 from tests.conftest import NOW
@@ -226,3 +226,14 @@ def test_an_upload_is_told_in_the_log_once(alice_client, registered, engineering
 def test_a_virtual_account_that_is_not_one_is_refused(alice_client, acme):
     assert VirtualAccount.objects.exists()
     assert post(alice_client, as_xml(), "Nowhere").status_code == 422
+
+
+def test_the_page_of_a_license_billed_by_use_leads_to_what_was_metered(alice_client, registered, make_license):
+    make_license(METERED, billing=Billing.USAGE)
+    hand_in(registered, report(registered, 1, measurement(DAY1, DAY1 + HOUR, 3)))
+    registered.authorize({METERED: 3})
+    pool = Pool.objects.get()
+    place = "/accounts/acme.example/inventory/Engineering/licenses/"
+    page = check_page(alice_client.get(f"{place}{pool.pk}/"))
+    [link] = page.xpath("//a[starts-with(text(), 'Metered use')]/@href")
+    assert len(rows_of(check_page(alice_client.get(link)))) == 1

@@ -80,14 +80,19 @@ GOLDEN = (
 
 
 def test_the_file_of_acknowledgements_is_as_it_always_was():
-    signed = []
+    signed: list[bytes] = []
+
+    def sign(message: bytes) -> bytes:
+        signed.append(message)
+        return b"signed"
+
     product = ProductAcknowledgements(
         sudi={"udi_pid": "P<", "udi_serial_number": "S"},
         software_tag="tag",
         milliseconds=1772443800000,
         rows=[Acknowledgement(7, "ACCEPTED"), Acknowledgement(8, "DUPLICATE")],
     )
-    text = render_acknowledgements([product], sign=lambda message: signed.append(message) or b"signed")
+    text = render_acknowledgements([product], sign=sign)
     assert text == GOLDEN
     assert signed == [GOLDEN[GOLDEN.index("<data>") : GOLDEN.index("<signature>")].encode()]
     assert base64.b64decode("c2lnbmVk") == b"signed"

@@ -145,7 +145,7 @@ def _read_stretches(meter: Meter, opens: datetime, closes: datetime) -> list[Str
         end__gt=opens,
     )
     values = rows.order_by("pk").values_list("start", "end", "quantity", "report__virtual_account_id", "report_id")
-    return [Stretch(*row) for row in values]
+    return [Stretch(start, end, quantity or 0, place, report) for start, end, quantity, place, report in values]
 
 
 def _midnight(day: date) -> datetime:

@@ -7,6 +7,7 @@ never registered counts in the Virtual Account that was named.
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -68,7 +69,7 @@ def hand_in_reports(
         try:
             plan = plan_reports(submitted=submitted, find_source=find_source, now=now)
             _refuse_if_nothing_is_kept(plan)
-            return retry_transient(lambda p=plan: _write(actor, virtual_account, p, channel, file_name, now))  # type: ignore[misc]  # bound in this turn
+            return retry_transient(partial(_write, actor, virtual_account, plan, channel, file_name, now))
         except (Contended, IntegrityError):
             continue  # the same reports came another way at the same time: now they are known
     raise Conflict("These reports are being handed in by somebody else. Try again.", code="CONFLICT")
