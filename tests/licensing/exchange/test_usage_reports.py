@@ -5,14 +5,25 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.test import Client
 
 from accounts.models import Event
+from agents.smart_agent.client import SmartAgent
+from agents.smart_agent.messages import Sudi
+from agents.smart_agent.state import Product, StateStore
+from licensing.codecs.soap import SoapVersion, open_envelope, wrap_message
 from licensing.models import Meter, MeteredDay, ProductInstance, RumMeasurement, RumReport
 from licensing.services.devices.blocking import block_product_key
+from licensing.services.exchange.dispatch import answer_message
+from licensing.services.exchange.rum.metering import name_meters
+from licensing.services.exchange.rum.uploads import upload_file
 from licensing.states import Billing
+from pki.services.authorities import read_pem
+from pki.states import AuthorityName
 from tests.keys import load_keys
-from tests.licensing.device_driver import Device, sign_text
+from tests.licensing.device_driver import Device, Reply, sign_text
 from tests.licensing.usage_reports import (
     HOUR,
     METERED,
@@ -94,6 +105,15 @@ class TestAReportIsKept:
         hand_in(registered, report(registered, 2, measurement(DAY1 + HOUR, DAY1 + 2 * HOUR, 3)))
         assert Meter.objects.get().license == license
         assert MeteredDay.objects.billed_by_use().get().unit_seconds == 6 * 3600
+
+    def test_and_the_last_report_of_a_product_is_not_lost_when_the_catalog_learns_of_the_license(
+        self, registered, make_license
+    ):
+        hand_in(registered, report(registered, 1, measurement(DAY1, DAY1 + HOUR, 3)))
+        assert name_meters(now=registered.now) == 0
+        make_license(METERED, billing=Billing.USAGE)
+        assert name_meters(now=registered.now) == 1
+        assert MeteredDay.objects.billed_by_use().get().unit_seconds == 3 * 3600
 
     def test_signed_with_the_key_before_a_renewal(self, registered):
         waiting = report(registered, 1, measurement(DAY1, DAY2, 1))
@@ -292,3 +312,48 @@ def test_a_report_of_a_whole_year_is_taken_and_one_of_more_is_not(registered):
     assert hand_in(registered, year).code is None
     assert MeteredDay.objects.count() == 366
     assert hand_in(registered, more).code == "MALFORMED"
+
+
+def test_a_long_report_comes_over_http_and_soap_too_and_nothing_else_may_be_as_long(registered):
+    long = [report(registered, n, measurement(DAY1, DAY2, 1), note="x" * 900_000) for n in (1, 2)]
+    with time_machine.travel(registered.now, tick=False):
+        body = registered.request("RUM_REPORT", {"reports": long})
+        answer = Client().post("/licservice/license", body, content_type="application/json")
+        assert statuses(Reply(answer.content)) == [(1, "ACCEPTED"), (2, "ACCEPTED")]
+        soap = wrap_message(registered.request("RUM_REPORT", {"reports": long}), SoapVersion.V1_1)
+        called = Client().post("/its/service/oddce/services/DDCEService", soap, content_type="text/xml")
+        assert statuses(Reply(open_envelope(called.content).message)) == [(1, "DUPLICATE"), (2, "DUPLICATE")]
+        other = wrap_message(registered.request("ACK", {"x": "x" * 1_100_000}), SoapVersion.V1_1)
+        refused = Client().post("/its/service/oddce/services/DDCEService", other, content_type="text/xml")
+        assert refused.status_code == 413
+        too_long = b'{"request": "RUM_REPORT' + b" " * 16 * 1024 * 1024
+        assert Client().post("/licservice/license", too_long, content_type="application/json").status_code == 413
+
+
+class InMemory:
+    """The server, for a Smart Agent that knows nothing of it."""
+
+    def __init__(self, now):
+        self.now = now
+
+    def send(self, body):
+        return answer_message(body=body, source_ip="192.0.2.1", now=self.now)
+
+
+def test_the_smart_agent_reports_what_it_uses_and_what_it_saves_can_be_uploaded(
+    token, now, engineering, alice, actor_of, tmp_path
+):
+    server, sudi = InMemory(now), Sudi(udi_pid="C9300-24UX", udi_serial_number="AGENT")
+    agent = SmartAgent(StateStore(tmp_path / "agent"), connect=lambda _: server, clock=lambda: server.now)
+    product = Product(sudi=sudi, software_tag="regid.x")
+    agent.register(url="https://x.example", root=read_pem(AuthorityName.ROOT), product=product, token=token)
+    agent.acknowledge()
+    agent.authorize({METERED: 4})
+    server.now += timedelta(hours=2)
+    assert [row["status"] for row in agent.report_usage()["reports"]] == ["ACCEPTED"]
+    assert (MeteredDay.objects.get().unit_seconds, RumReport.objects.get().is_verified) == (4 * 7200, True)
+    server.now += timedelta(hours=1)
+    content, _ = agent.save_usage()
+    upload_file(actor=actor_of(alice), virtual_account=engineering, content=content, file_name="x", now=server.now)
+    assert MeteredDay.objects.get().unit_seconds == 4 * 3 * 3600
+    assert [row["status"] for row in agent.report_usage({})["reports"]] == ["DUPLICATE"]

@@ -10,7 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import OuterRef, Subquery
 
 from licensing.models import License, Meter, MeteredDay, RumMeasurement
 from licensing.services.catalog.lookup import licenses_by_tag
@@ -57,6 +58,17 @@ def lock_meters(keys: Iterable[MeterKey]) -> dict[MeterKey, Meter]:
     for meter in meters.values():
         _know_license(meter, licenses.get(meter.tag))
     return meters
+
+
+def name_meters(*, now: datetime) -> int:
+    """Give the meters their licenses whose tags the catalog has learnt of since; returns how many.
+
+    Reports of what the catalog did not know yet must not wait for the next one, which may never come.
+    """
+    known = License.objects.filter(tag=OuterRef("tag")).values("pk")[:1]
+    nameless = Meter.objects.filter(license__isnull=True, tag__in=License.objects.values("tag"))
+    with transaction.atomic():
+        return nameless.update(license=Subquery(known))
 
 
 def meter_days(meter: Meter, *, start: datetime, end: datetime) -> None:
