@@ -26,9 +26,11 @@ class MeteredTotal:
 
 
 def read_metered(*, actor: Actor, smart_account: SmartAccount) -> MeteredDayQuerySet:
-    """The days of single products, that the actor may see, of licenses billed by use."""
-    rows = MeteredDay.objects.visible_to(actor).filter(smart_account=smart_account).billed_by_use()
-    return rows.filter(virtual_account__deleted_at__isnull=True)
+    """The days of single products, that the actor may see, of licenses billed by use.
+
+    Also of Virtual Accounts that were deleted since: what was used there is still to be billed.
+    """
+    return MeteredDay.objects.visible_to(actor).filter(smart_account=smart_account).billed_by_use()
 
 
 def sum_by_day(days: QuerySet[MeteredDay]) -> QuerySet[Any, Any]:
