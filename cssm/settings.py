@@ -162,6 +162,11 @@ def _database() -> dict[str, Any]:
     else:
         config["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", 600)
         config["CONN_HEALTH_CHECKS"] = True
+        config["ENGINE"] = "cssm.common.postgresql"
+        # Compiling a statement takes longer than any of ours runs: estimates of nested sums are far too high.
+        asked_for = f"-c jit=off {env.str('PGOPTIONS', '')}".strip()
+        threshold = 0 if env.bool("PREPARED_STATEMENTS", True) else None
+        config["OPTIONS"] = {"options": asked_for, "prepare_threshold": threshold, **config.get("OPTIONS", {})}
         config["TEST"] = {"NAME": f"test_{config['NAME']}{suffix}"}
     return config
 

@@ -11,8 +11,12 @@ import sys
 from pathlib import Path
 
 PYTEST = Path(sys.executable).parent / "pytest"
-# What touches neither database nor cache is the same on either: once is enough.
-WITHOUT_DATABASE = [f"--ignore=tests/{folder}" for folder in ("agents", "licensing/codecs", "sync/codecs")]
+# Once is enough for what touches neither database nor cache, and for what reaches them only by ways that others test on
+# both: which URL asks for which right, and what a browser makes of a page. The journey in tests/browser runs on both.
+ONCE = [f"--ignore=tests/{folder}" for folder in ("agents", "architecture", "licensing/codecs", "sync/codecs")]
+ONCE += ["--ignore-glob=*_in_browser.py"]
+# Long ones, which only the soak repeats on the second engine.
+ONCE_UNLESS_SOAK = ["--ignore=tests/licensing/devices/test_fleet.py"]
 LOCAL_POSTGRESQL = "postgres://postgres@127.0.0.1:5432/postgres"
 LOCAL_REDIS = "redis://127.0.0.1:6379/9"
 
@@ -43,7 +47,8 @@ def main(arguments: list[str]) -> int:
         # Databases that are made for the tests need not survive a power cut.
         hasty = {"PGOPTIONS": "-c synchronous_commit=off"}
         production = {"DATABASE_URL": database, "CELERY_BROKER_URL": redis, "CACHE_URL": redis, **hasty}
-        return run_suite("PostgreSQL, Redis", [*arguments, *WITHOUT_DATABASE], production)
+        once = ONCE if os.environ.get("SOAK") else ONCE + ONCE_UNLESS_SOAK
+        return run_suite("PostgreSQL, Redis", [*arguments, *once], production)
     if not (database and redis):
         sys.stdout.write("PostgreSQL or Redis does not answer: the embedded default alone was tested.\n")
     return status

@@ -6,7 +6,7 @@ from the database. Here each column is looked at once.
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -29,9 +29,9 @@ def read_cells(table: Any, records: Iterable[Any], names: list[str]) -> Iterator
 
 def _reader(table: Any, bound: Any, sample: Any) -> Reader:
     accessor = Accessor(bound.accessor)
-    if isinstance(sample, dict) or _has_choices(accessor, sample):
+    if isinstance(sample, dict):
         return lambda record: BoundRow(record, table=table).get_cell_value(bound.name)
-    find = attrgetter(".".join(accessor.bits))
+    find = _find_label(accessor) if _has_choices(accessor, sample) else attrgetter(".".join(accessor.bits))
     convert = _converter(table, bound)
     empty = bound.column.empty_values
 
@@ -54,6 +54,15 @@ def _has_choices(accessor: Accessor, sample: Any) -> bool:
     except Exception:
         return False
     return isinstance(penultimate, Model) and bool(getattr(field, "choices", None))
+
+
+def _find_label(accessor: Accessor) -> Reader:
+    """The label of a choice, as the model gives it."""
+    label = methodcaller(f"get_{accessor.bits[-1]}_display")
+    if len(accessor.bits) == 1:
+        return label
+    owner = attrgetter(".".join(accessor.bits[:-1]))
+    return lambda record: label(owner(record))
 
 
 def _converter(table: Any, bound: Any) -> Callable[[Any, Any], Any]:

@@ -136,10 +136,10 @@ class InstancesReport(ReportTable):
         return InstanceState(record.state).badge.label
 
     def render_use(self, value: list[Any]) -> str:
-        return ", ".join(f"{number(use.quantity)} × {use.license.display_name}" for use in value) or "–"
+        return ", ".join(f"{number(use.quantity)} × {use.license_name}" for use in value) or "–"
 
     def value_use(self, value: list[Any]) -> str:
-        return ", ".join(f"{use.quantity} × {use.license.display_name}" for use in value)
+        return ", ".join(f"{use.quantity} × {use.license_name}" for use in value)
 
 
 class UsageReport(ReportTable):

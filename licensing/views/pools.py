@@ -1,7 +1,7 @@
 """The Licenses tab and the dialog of one license."""
 
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from django.db.models import QuerySet
 
@@ -60,7 +60,8 @@ class LicensesTab(TableView, InventoryTab):
 
     def get_context(self) -> dict[str, Any]:
         actions = "licensing/_licenses_actions.html" if self.may(Permission.MANAGE_ASSETS) else ""
-        return {**super().get_context(), "table_actions": actions}
+        board = f"{self.account_url}inventory/all/reservations/?virtual_account={quote(self.virtual_account.name)}"
+        return {**super().get_context(), "table_actions": actions, "board_url": board}
 
 
 class LicenseDialog(VirtualAccountView, PageView):

@@ -15,11 +15,10 @@ from django.test import Client
 from pytest_django import Settings
 
 from licensing.models import License, LicenseFamily, ProductInstance
-from pki.services.authorities import bootstrap_authorities
 from sync.models import Exchange, OnPremServer
 from sync.services.queue import work_exchanges
 from tests.api.conftest import BASE, Caller
-from tests.keys import use_checked_in_keys
+from tests.authorities import prepare_authorities
 from tests.sync.conftest import parse
 from tests.sync.files import Server, account, instance, pack
 
@@ -35,8 +34,7 @@ def _at(now: datetime) -> Any:
 
 @pytest.fixture(autouse=True)
 def authorities(db: None, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=now)
+    prepare_authorities(now, monkeypatch)
     family = LicenseFamily.objects.create(name="a")
     License.objects.create(tag="tag_a", family=family, display_name="License A", default_type="perpetual")
 

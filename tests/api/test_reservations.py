@@ -5,8 +5,7 @@ import json
 import pytest
 
 from licensing.models import AuthorizationCode
-from pki.services.authorities import bootstrap_authorities
-from tests.keys import use_checked_in_keys
+from tests.authorities import prepare_authorities
 from tests.licensing.reservations.products import AirGapped, entitled, know_software
 from tests.licensing.stock import deliver, line, live, make_license
 
@@ -20,8 +19,7 @@ REMOVE = "/v2/accounts/acme.example/virtual-accounts/Engineering/devices/remove"
 
 @pytest.fixture
 def router(now, engineering, monkeypatch):
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=now)
+    prepare_authorities(now, monkeypatch)
     know_software()
     license = make_license("ROUTER", now)
     deliver(engineering, line(license, 10), now=now)

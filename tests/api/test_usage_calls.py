@@ -12,9 +12,8 @@ from cssm.common.clock import read_clock
 from cssm.common.permissions import Role
 from licensing.models import License, LicenseFamily, RumReport, RumUpload
 from licensing.states import Billing
-from pki.services.authorities import bootstrap_authorities
 from tests.api.conftest import BASE, Caller
-from tests.keys import use_checked_in_keys
+from tests.authorities import prepare_authorities
 from tests.licensing.usage_reports import HOUR, METERED, builtin, measurement, moment, payload_of
 
 DAY1 = moment("2026-03-01T00:00:00")
@@ -23,8 +22,7 @@ SUDI = {"udi_pid": "C8000V", "udi_serial_number": "ABC"}
 
 @pytest.fixture(autouse=True)
 def _authorities(db, monkeypatch):
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=read_clock())
+    prepare_authorities(read_clock(), monkeypatch)
 
 
 def post(caller: Caller, path: str, data: Any, account: Any, place: Any, **headers: str) -> Any:

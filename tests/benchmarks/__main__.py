@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.benchmarks import device_load, floors, pools
+from tests.benchmarks import device_load, floors, onprem, pools
 from tests.benchmarks.report import Row, table
 from tests.flows.stack import Stack
 from tests.run_suites import LOCAL_POSTGRESQL, LOCAL_REDIS, answers
@@ -32,6 +32,7 @@ def main(chosen: list[str]) -> int:
     parts: dict[str, Callable[[], Iterable[Row]]] = {
         "devices": lambda: device_load.measure(stack, floor=rows[0].value),
         "pools": lambda: pools.measure(stack),
+        "onprem": lambda: onprem.measure(stack),
     }
     try:
         stack.start()

@@ -31,7 +31,8 @@ def measure(stack: Stack, *, floor: float) -> list[Row]:
     busy = filled[:FLEET]
     for what, entitlements in (
         ("authorizations, every device the same license, use changes", lambda n, r: {ONE_TAG: 1 + (n + r) % 2}),
-        ("authorizations, four licenses, use changes", lambda n, r: {MANY_TAGS[(n + r) % 4]: 1 + r % 2}),
+        ("authorizations, four licenses, use changes", lambda n, r: {MANY_TAGS[n % 4]: 1 + (n + r) % 2}),
+        ("authorizations, another license each time", lambda n, r: {MANY_TAGS[(n + r) % 4]: 1 + r % 2}),
         ("authorizations, use unchanged", lambda n, r: {ONE_TAG: 1}),
     ):
         bodies = [devices.authorization(d, entitlements(n, r)) for r in range(ROUNDS) for n, d in enumerate(busy)]

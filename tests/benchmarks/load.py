@@ -42,6 +42,8 @@ def fill(model: type[Model], source: str, **columns: str) -> None:
     statement = f"INSERT INTO {model._meta.db_table} ({names}) SELECT {values} {source}"
     with connection.cursor() as cursor:
         cursor.execute(statement, list(defaults.values()))
+        # The next statement reads these rows: without knowing how many there are, it would be planned for a few.
+        cursor.execute(f"ANALYZE {model._meta.db_table}")
 
 
 def main(size: int, pools: int) -> None:

@@ -60,7 +60,7 @@ def measure(stack: Stack) -> Iterator[Row]:
     program = Program(stack.url, client["client_id"], client["client_secret"])
     stack.execute(CATALOG.format(pools=POOLS))
     for size in SIZES:
-        _run(stack, "load", str(size), str(POOLS))
+        run_program(stack, "load", str(size), str(POOLS))
         # As autovacuum would have by then: counting by an index alone needs the visibility map.
         stack.execute("VACUUM ANALYZE")
         name = f"{size:,} instances"
@@ -75,7 +75,7 @@ def measure(stack: Stack) -> Iterator[Row]:
 
 def _page_rows(stack: Stack, name: str, alice: Person, program: Program) -> Iterator[Row]:
     for what, path in PAGES.items():
-        counted = _run(stack, "portal_cost", "queries", path)
+        counted = run_program(stack, "portal_cost", "queries", path)
         yield _time(f"page {what}, {name}", partial(alice.get, path), note=f"{counted['queries']} queries")
     for what, call in (
         ("API licenses", lambda: program.call("/v1/accounts/acme.example/licenses", {"virtualAccounts": []})),
@@ -87,7 +87,7 @@ def _page_rows(stack: Stack, name: str, alice: Person, program: Program) -> Iter
 def _stream_rows(stack: Stack, name: str) -> Iterator[Row]:
     """Reports from the first row to the last, and by how much the process grows meanwhile."""
     for what, path in EXPORTS.items():
-        found = _run(stack, "portal_cost", "stream", path)
+        found = run_program(stack, "portal_cost", "stream", path)
         yield Row(
             f"report {what}, {name}",
             found["seconds"],
@@ -99,7 +99,7 @@ def _stream_rows(stack: Stack, name: str) -> Iterator[Row]:
 
 def _status_rows(stack: Stack, name: str) -> list[Row]:
     """A change of use in one pool: what the product is told, and the status after the fold."""
-    timings: dict[str, list[float]] = _run(stack, "pool_status", str(CHANGES))
+    timings: dict[str, list[float]] = run_program(stack, "pool_status", str(CHANGES))
     return [
         Row(
             f"pool {what}, {name}",
@@ -112,7 +112,7 @@ def _status_rows(stack: Stack, name: str) -> list[Row]:
     ]
 
 
-def _run(stack: Stack, program: str, *arguments: str) -> Any:
+def run_program(stack: Stack, program: str, *arguments: str) -> Any:
     """What another of these benchmarks, as a process of its own, prints."""
     command = [sys.executable, "-m", f"tests.benchmarks.{program}", *arguments]
     environment = {**stack.environment, "DJANGO_SETTINGS_MODULE": "cssm.settings"}

@@ -14,9 +14,9 @@ from licensing.services.devices.lives import advance_lives
 from licensing.services.devices.tokens import create_token
 from licensing.services.pools.rebuild import check_pools
 from licensing.states import InstanceState, KeyState
-from pki.services.authorities import bootstrap_authorities
+from tests.authorities import prepare_authorities
 from tests.concurrency.threads import run_at_once
-from tests.keys import load_keys, use_checked_in_keys
+from tests.keys import load_keys
 from tests.licensing.device_driver import Device
 from tests.licensing.stock import make_license
 
@@ -28,8 +28,7 @@ PEERS = 3
 @pytest.fixture
 def token(db, alice, engineering, now, monkeypatch):
     cache.clear()
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=now)
+    prepare_authorities(now, monkeypatch)
     make_license("ROUTER", now)
     return create_token(actor=actor_for_user(alice), virtual_account=engineering, lifetime_days=365, now=now)[1]
 

@@ -16,9 +16,8 @@ from licensing.services.devices.moving import transfer_instances
 from licensing.services.devices.tokens import create_token
 from licensing.services.pools.fold import fold_due
 from licensing.services.pools.rebuild import check_pools
-from pki.services.authorities import bootstrap_authorities
+from tests.authorities import prepare_authorities
 from tests.concurrency.threads import Crew, run_at_once
-from tests.keys import use_checked_in_keys
 from tests.licensing.device_driver import Device
 from tests.licensing.stock import make_instance, make_license, use
 
@@ -36,8 +35,7 @@ def router(now):
 def device(db, alice, engineering, router, now, monkeypatch):
     """A product of Engineering that uses 2."""
     cache.clear()
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=now)
+    prepare_authorities(now, monkeypatch)
     _, token = create_token(actor=actor_for_user(alice), virtual_account=engineering, now=now)
     made = Device(now)
     assert made.register(token).code is None

@@ -13,12 +13,12 @@ from accounts.services.actors import actor_for_user
 from cssm.common.errors import DomainError
 from licensing.models import License, LicenseFamily, Pool, ProductInstance
 from licensing.services.pools.rebuild import check_pools
-from pki.services.authorities import bootstrap_authorities
 from sync.models import Exchange
 from sync.services import imports
 from sync.states import ExchangeState
+from tests.authorities import prepare_authorities
 from tests.concurrency.threads import run_at_once
-from tests.keys import load_keys, use_checked_in_keys
+from tests.keys import load_keys
 from tests.sync.conftest import Plant
 from tests.sync.files import account, instance
 
@@ -29,8 +29,7 @@ pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 def plant(
     engineering: VirtualAccount, acme: SmartAccount, alice: User, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> Plant:
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=now)
+    prepare_authorities(now, monkeypatch)
     family = LicenseFamily.objects.create(name="a")
     License.objects.create(tag="tag_a", family=family, display_name="A", default_type="perpetual")
     made = Plant(actor_for_user(alice), engineering, now)

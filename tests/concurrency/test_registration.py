@@ -18,9 +18,8 @@ from licensing.services.devices.tokens import create_token
 from licensing.services.pools.rebuild import check_pools
 from licensing.states import InstanceState
 from pki.models import Certificate
-from pki.services.authorities import bootstrap_authorities
+from tests.authorities import prepare_authorities
 from tests.concurrency.threads import run_at_once
-from tests.keys import use_checked_in_keys
 from tests.licensing.device_driver import Device
 from tests.licensing.stock import deliver, line, make_license
 
@@ -32,8 +31,7 @@ MANY, USES = 64, 5
 @pytest.fixture(autouse=True)
 def _authorities(db, now, monkeypatch):
     cache.clear()
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=now)
+    prepare_authorities(now, monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,8 @@ from licensing.services.reservations.contents import Wanted
 from licensing.services.reservations.reserve import reserve_licenses
 from licensing.services.reservations.returns import return_reservation
 from licensing.services.reservations.updates import cancel_update, update_reservation
-from pki.services.authorities import bootstrap_authorities
+from tests.authorities import prepare_authorities
 from tests.concurrency.threads import run_at_once
-from tests.keys import use_checked_in_keys
 from tests.licensing.reservations.products import AirGapped, know_software
 from tests.licensing.stock import deliver, line, make_license
 
@@ -28,8 +27,7 @@ MANY, LEFT = 64, 10
 
 @pytest.fixture
 def admin(alice, acme, now, monkeypatch):
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=now)
+    prepare_authorities(now, monkeypatch)
     know_software()
     return actor_for_user(alice)
 

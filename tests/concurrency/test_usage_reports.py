@@ -11,9 +11,8 @@ from licensing.models import MeteredDay, RumReport
 from licensing.services.devices.tokens import create_token
 from licensing.services.exchange.rum import metering
 from licensing.services.exchange.rum.uploads import upload_file
-from pki.services.authorities import bootstrap_authorities
+from tests.authorities import prepare_authorities
 from tests.concurrency.threads import run_at_once
-from tests.keys import use_checked_in_keys
 from tests.licensing.device_driver import Device
 from tests.licensing.usage_reports import HOUR, as_xml, hand_in, measurement, moment, report
 
@@ -25,8 +24,7 @@ MANY = 6
 @pytest.fixture
 def device(engineering, alice, now, monkeypatch):
     cache.clear()
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=now)
+    prepare_authorities(now, monkeypatch)
     _, token = create_token(actor=actor_for_user(alice), virtual_account=engineering, now=now)
     made = Device(now)
     assert made.register(token).code is None

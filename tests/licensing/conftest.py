@@ -1,38 +1,24 @@
 """Products, tokens and licenses for the tests of licensing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
 from django.apps import apps
-from django.core.cache import cache
 
 from accounts.models import SmartAccount, User, VirtualAccount
 from accounts.services.actors import actor_for_user
 from licensing.models import License, LicenseFamily
-from licensing.services.catalog.lookup import forget_licenses
 from licensing.services.devices.tokens import create_token
 from licensing.states import LicenseType
-from pki.services.authorities import bootstrap_authorities
-from tests.keys import use_checked_in_keys
+from tests.authorities import prepare_authorities
 from tests.licensing.device_driver import Device
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered() -> Iterator[None]:
-    """Limits and known licenses outlive a transaction that is rolled back."""
-    cache.clear()
-    forget_licenses()
-    yield
-    cache.clear()
-    forget_licenses()
 
 
 @pytest.fixture
 def authorities(db: None, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=now)
+    prepare_authorities(now, monkeypatch)
 
 
 @pytest.fixture

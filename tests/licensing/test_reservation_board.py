@@ -179,6 +179,15 @@ def test_viewers_see_the_board_without_its_actions(carol_client: Client, board: 
     assert not page.xpath("//input[@name='selected']")
 
 
+def test_the_licenses_of_a_virtual_account_lead_to_its_part_of_the_board(
+    alice_client: Client, board: dict[str, AirGapped]
+):
+    licenses = check_page(alice_client.get("/accounts/acme.example/inventory/Engineering/licenses/"))
+    (link,) = licenses.xpath("//a[normalize-space()='Reservations' and contains(@href, 'virtual_account')]/@href")
+    assert link == f"{BOARD}?virtual_account=Engineering"
+    assert sorted(products_of(alice_client, virtual_account="Engineering")) == ["LESS", "WAITING"]
+
+
 def test_an_empty_board_tells_how_to_begin(alice_client: Client, acme: SmartAccount):
     assert "has a button “License reservation”" in text_of(check_page(alice_client.get(BOARD)))
 

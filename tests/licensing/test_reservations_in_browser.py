@@ -13,9 +13,8 @@ from licensing.models import Reservation
 from licensing.services.reservations.contents import Wanted
 from licensing.services.reservations.reserve import reserve_licenses
 from licensing.services.reservations.updates import update_reservation
-from pki.services.authorities import bootstrap_authorities
+from tests.authorities import prepare_authorities
 from tests.conftest import NOW
-from tests.keys import use_checked_in_keys
 from tests.licensing.reservation_cast import BOARD, VA, WIZARD
 from tests.licensing.reservations.products import AirGapped, know_software
 from tests.licensing.stock import deliver, line, make_license
@@ -28,8 +27,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 @pytest.fixture
 def reserved(engineering: VirtualAccount, alice: User, transactional_db: None, monkeypatch: Any) -> Reservation:
     """Engineering owns ROUTER (with a term, too) and SWITCH; a product is to confirm that it gave routers up."""
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=NOW)
+    prepare_authorities(NOW, monkeypatch)
     know_software()
     router, switch = make_license("ROUTER", NOW), make_license("SWITCH", NOW)
     ends = {"licenseType": "TERM", "startDate": "2026-01-01", "endDate": "2036-01-01"}

@@ -6,8 +6,7 @@ import pytest
 from accounts.models import SmartAccount, User
 from accounts.services.actors import actor_for_user
 from licensing.services.devices.tokens import create_token
-from pki.services.authorities import bootstrap_authorities
-from tests.keys import use_checked_in_keys
+from tests.authorities import prepare_authorities
 from tests.model.world import World
 
 
@@ -21,8 +20,7 @@ def make_world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., World]:
     """A world with the catalog of the model and the Virtual Accounts named; products can register into A1 and B1."""
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=now)
+    prepare_authorities(now, monkeypatch)
 
     def make(*names: str) -> World:
         world = World(

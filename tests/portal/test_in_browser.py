@@ -17,6 +17,7 @@ from tests.programs import launch_chromium
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 LIST = "/accounts/acme.example/inventory/"
+WIDEST = 2560
 
 
 @pytest.fixture(scope="module")
@@ -174,12 +175,14 @@ def test_the_switcher_fetches_its_accounts_when_opened(open_page: Callable[..., 
     page.wait_for_url("**/accounts/acme.example/")
 
 
-@pytest.mark.parametrize(("width", "theme"), [(360, "light"), (1280, "dark"), (2560, "light")])
+@pytest.mark.parametrize(("width", "theme"), [(360, "light"), (1280, "dark"), (WIDEST, "light")])
 def test_pages_fit_and_are_accessible(open_page: Callable[..., Page], width: int, theme: str):
     chosen = "/accounts/acme.example/choose/"
     for path in (LIST, f"{LIST}?q=nothing", chosen, "/accounts/acme.example/create/", "/accounts/acme.example/wizard/"):
         page = open_page(path, width=width, theme=theme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        if width == WIDEST:
+            continue  # the markup of the narrower ones
         violations = Axe().run(page).response["violations"]
         assert [(v["id"], v["nodes"][0]["html"]) for v in violations] == [], path
 

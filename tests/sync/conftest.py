@@ -7,39 +7,27 @@ from typing import Any
 import pytest
 import time_machine
 import yaml
-from django.core.cache import cache
 
 from accounts.models import SmartAccount, User, VirtualAccount
 from accounts.services.actors import actor_for_user
 from cssm.common.actor import Actor
 from licensing.models import License, LicenseFamily, Pool
-from licensing.services.catalog.lookup import forget_licenses
 from licensing.states import LicenseType
-from pki.services.authorities import bootstrap_authorities
 from sync.models import Exchange, OnPremServer
 from sync.services.imports import synchronize
 from sync.services.receiving import receive_upload
 from sync.services.registration import register_server
 from sync.services.storage import StoredFile
 from sync.states import Side
-from tests.keys import use_checked_in_keys
+from tests.authorities import prepare_authorities
 from tests.sync.files import Server
 
 PIECE = 1000
 
 
-@pytest.fixture(autouse=True)
-def _nothing_remembered() -> Iterator[None]:
-    cache.clear()
-    forget_licenses()
-    yield
-    forget_licenses()
-
-
 @pytest.fixture
 def authorities(db: None, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_checked_in_keys(monkeypatch)
-    bootstrap_authorities(now=now)
+    prepare_authorities(now, monkeypatch)
 
 
 @pytest.fixture

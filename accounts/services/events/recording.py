@@ -12,10 +12,12 @@ from django.db.models import Q
 from accounts.models import Event, EventPersonal, SmartAccount, User, VirtualAccount
 from accounts.states import EVENT_TEMPLATES
 from cssm.common.actor import Actor, ActorKind
+from cssm.common.compiled import CompiledInsert
 from cssm.common.permissions import Permission
 from cssm.common.sealing import salted_digest
 
 BATCH: Final = 2000
+_EVENTS: Final = CompiledInsert(Event)
 
 
 def record_event(
@@ -57,7 +59,7 @@ def record_event(
     )
     # No savepoint of its own: two more round trips for each event, and the change it belongs to fails with it anyway.
     with transaction.atomic(savepoint=False):
-        event.save(force_insert=True)
+        _EVENTS.add(event)
         if personal_values:
             EventPersonal(event=event, salt=salt, values=personal_values).save(force_insert=True)
     return event

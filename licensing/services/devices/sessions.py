@@ -16,7 +16,7 @@ from django.db import connection
 from accounts.services.events import record_event
 from cssm.common.actor import Actor
 from cssm.common.clock import to_milliseconds
-from cssm.common.compiled import CompiledRead
+from cssm.common.compiled import CompiledRead, prepared_cursor
 from licensing.codecs.device_message import Envelope, Request, normalise_serial
 from licensing.codecs.refusals import Refusal, RefusalCode
 from licensing.models import InstanceContact, InstanceKey, ProductInstance
@@ -236,7 +236,7 @@ def accept_message(
     ]
     if authorized_until is not None:
         values += [at, connection.ops.adapt_datetimefield_value(authorized_until)]
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(
             _ACCEPT_AUTHORIZATION if authorized_until is not None else _ACCEPT,
             [*values, session.instance_id, session.last_timestamp, session.revision],

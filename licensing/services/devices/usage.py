@@ -11,7 +11,7 @@ from accounts.models import SmartAccount
 from accounts.services.events import record_event
 from accounts.states import ExportStatus
 from cssm.common.actor import Actor
-from cssm.common.compiled import CompiledRead
+from cssm.common.compiled import CompiledRead, prepared_cursor
 from licensing.models import License, Usage
 from licensing.services.catalog.lookup import licenses_by_tag
 from licensing.services.pools.deltas import PoolChange, record_change
@@ -183,7 +183,7 @@ def _upsert(user: User, rows: Sequence[Reported], now: datetime) -> None:
         for each in chunk:
             license_id = None if each.license is None else each.license.pk
             values += [*owner, each.tag, license_id, each.kind.value, each.quantity, at]
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(_UPSERT.format(", ".join([_ROW] * len(chunk))), values)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import BigIntegerField, F, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
@@ -57,13 +57,29 @@ def read_subscriptions(*, actor: Actor, smart_account: SmartAccount) -> QuerySet
     return shown
 
 
+_OF_INSTANCES: Final = (
+    "virtual_account",
+    "piid",
+    "udi",
+    "udi_pid",
+    "udi_serial_number",
+    "hostname",
+    "software_tag",
+    "state",
+    "registered_at",
+)
+
+
 def read_instances(*, actor: Actor, smart_account: SmartAccount) -> QuerySet[ProductInstance]:
     """Product instances in any state, with `last_contact_at`, and in `counted_usage` what counts of their use."""
-    counted = Usage.objects.visible_to(actor).counted().select_related("license").order_by("tag")
+    # A license made anew for each use would cost more than the use.
+    counted = Usage.objects.visible_to(actor).counted().annotate(license_name=F("license__display_name"))
+    counted = counted.only("instance", "quantity").order_by("tag")
     return (
         ProductInstance.objects.visible_to(actor)
         .filter(smart_account=smart_account)
-        .select_related("virtual_account")
+        .only(*_OF_INSTANCES)
+        .prefetch_related("virtual_account")
         # The contact's row holds the whole last answer: only its time is wanted.
         .annotate(last_contact_at=F("contact__last_contact_at"))
         .prefetch_related(Prefetch("usage", queryset=counted, to_attr="counted_usage"))

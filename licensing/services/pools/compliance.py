@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from django.db import connection
 
+from cssm.common.compiled import prepared_cursor
 from licensing.models import License, Pool, PoolUnit
 from licensing.querysets.loans import add_up, read_higher, settle_loans
 from licensing.services.pools.deltas import id_list
@@ -80,7 +81,7 @@ def assess(
     pools: dict[int, int] = {}
     unsettled: set[int] = set()
     short_units: set[int] = set()
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(STATEMENTS[connection.vendor], parameters)
         for license_id, pool_id, billing, balance, unit_id, may_borrow, is_stale in cursor.fetchall():
             growth = changes.get(license_id, 0)

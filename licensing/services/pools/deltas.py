@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from django.db import connection
 
+from cssm.common.compiled import prepared_cursor
 from cssm.common.jobs import nudge
 
 FOLD_TASK: Final = "licensing.fold_pools"
@@ -61,7 +62,7 @@ def record_change(*, virtual_account_id: int, changes: Iterable[PoolChange], now
         if change.in_use or change.reserved
     ]
     if rows:
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(ADD.format(", ".join(["(%s, %s, %s, %s, %s, %s)"] * len(rows))), list(chain(*rows)))
         nudge(FOLD_TASK)
     return len(rows)

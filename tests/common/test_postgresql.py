@@ -1,0 +1,57 @@
+"""The engine for PostgreSQL: statements that stay planned, and connections that are not asked all the time."""
+
+import pytest
+from django.db import connection
+
+from cssm.common.compiled import prepared_cursor
+from cssm.common.postgresql import base
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
+
+
+def planned() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        return [row[0] for row in cursor.fetchall()]
+
+
+def test_a_prepared_statement_is_planned_once_and_run_with_other_values():
+    for value in (1, 2):
+        with prepared_cursor() as cursor:
+            cursor.execute("SELECT %s::int + 40 AS planned_once", [value])
+            assert cursor.fetchone() == (40 + value,)
+    assert len([text for text in planned() if "planned_once" in text]) == 1
+
+
+def test_where_a_pooler_keeps_no_statements_none_is_planned(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", None)
+    with prepared_cursor() as cursor:
+        cursor.execute("SELECT %s::int AS planned_never", [1])
+        assert cursor.fetchone() == (1,)
+    assert not [text for text in planned() if "planned_never" in text]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """How often the connection was asked whether it still stands."""
+    calls: list[bool] = []
+
+    def ask(_self):
+        calls.append(True)
+        return True
+
+    monkeypatch.setattr(type(connection), "is_usable", ask)
+    monkeypatch.setattr(connection, "health_check_enabled", True)
+    monkeypatch.setattr(connection, "_answered_at", float("-inf"))
+    return calls
+
+
+def test_a_connection_that_just_answered_is_not_asked_again(asked, monkeypatch):
+    moments = iter([100.0, 100.9, 101.1])
+    monkeypatch.setattr(base.time, "monotonic", lambda: next(moments))
+    counts = []
+    for _request in range(3):
+        monkeypatch.setattr(connection, "health_check_done", False)
+        connection.close_if_health_check_failed()
+        counts.append(len(asked))
+    assert counts == [1, 1, 2]
