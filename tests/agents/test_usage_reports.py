@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from lxml import etree
 
+from agents.smart_agent.cli import main
 from agents.smart_agent.errors import NetworkFailure, UsageError
 from tests.agents.conftest import TAG, Clock, Device
 from tests.agents.fake_server import FakeServer
@@ -90,3 +91,21 @@ def test_reports_are_saved_as_the_file_that_people_upload(registered: Device, tm
 def test_a_product_that_was_never_anybody_reports_nothing(device: Device) -> None:
     with pytest.raises(UsageError):
         device.agent.save_usage({TAG: 1})
+
+
+def test_the_command_tells_in_one_line_what_became_of_the_reports(
+    registered: Device, taken: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: str) -> tuple[int, str]:
+        code = main(["--state", str(registered.folder), "rum", *arguments], lambda store: registered.agent)
+        return code, capsys.readouterr().out
+
+    file = tmp_path / "usage.xml"
+    code, out = run(f"{TAG}=2", "--seconds", "60", "--save", str(file))
+    assert (code, out.startswith("Saved: "), out.endswith(" waiting.\n")) == (0, True, True)
+    assert etree.fromstring(file.read_bytes()).tag == "smartLicense"
+    assert run()[1].endswith(" ACCEPTED.\n")
+    assert json.loads(run(f"{TAG}=1", "--json")[1])["reports"][0]["status"] == "ACCEPTED"
+    assert run(f"{TAG}=1", f"{TAG}=2")[0] == 2
+    with pytest.raises(SystemExit):
+        run("--seconds", "0")

@@ -8,12 +8,12 @@ import pytest
 from django.test import Client
 from lxml import etree
 
-from cssm.common.clock import read_clock
 from cssm.common.permissions import Role
 from licensing.models import License, LicenseFamily, RumReport, RumUpload
 from licensing.states import Billing
 from tests.api.conftest import BASE, Caller
 from tests.authorities import prepare_authorities
+from tests.conftest import NOW
 from tests.licensing.usage_reports import HOUR, METERED, builtin, measurement, moment, payload_of
 
 DAY1 = moment("2026-03-01T00:00:00")
@@ -22,7 +22,7 @@ SUDI = {"udi_pid": "C8000V", "udi_serial_number": "ABC"}
 
 @pytest.fixture(autouse=True)
 def _authorities(db, monkeypatch):
-    prepare_authorities(read_clock(), monkeypatch)
+    prepare_authorities(NOW, monkeypatch)
 
 
 def post(caller: Caller, path: str, data: Any, account: Any, place: Any, **headers: str) -> Any:
