@@ -38,6 +38,7 @@ class RequestType(StrEnum):
     AUTHORIZATION = "AUTHORIZATION"
     CONVERSION = "CONVERSION"
     POLL = "POLL"
+    RUM_REPORT = "RUM_REPORT"
 
 
 class Sudi(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -28,6 +28,7 @@ class RequestType(StrEnum):
     DEREGISTRATION = "DEREGISTRATION"
     CONVERSION = "CONVERSION"
     POLL = "POLL"
+    RUM_REPORT = "RUM_REPORT"
 
 
 class Whereabouts(Struct, forbid_unknown_fields=True, kw_only=True):

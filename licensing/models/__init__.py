@@ -25,6 +25,7 @@ from licensing.models.reservations import (
     ReservationTransition,
 )
 from licensing.models.snapshots import Snapshot, SnapshotAccount, StagedInstance, StagedUse
+from licensing.models.usage_reports import Meter, MeteredDay, RumMeasurement, RumReport, RumUpload
 
 __all__ = [
     "Allocation",
@@ -47,6 +48,8 @@ __all__ = [
     "License",
     "LicenseChange",
     "LicenseFamily",
+    "Meter",
+    "MeteredDay",
     "Order",
     "Origin",
     "OwnershipRecord",
@@ -61,6 +64,9 @@ __all__ = [
     "RegistrationReceipt",
     "Reservation",
     "ReservationTransition",
+    "RumMeasurement",
+    "RumReport",
+    "RumUpload",
     "Snapshot",
     "SnapshotAccount",
     "SoftwareTag",

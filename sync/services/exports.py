@@ -1,6 +1,6 @@
 """What a server is answered: its certificates, and the licenses of its Virtual Accounts as the pools have them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -42,9 +42,11 @@ def write_response(
     header: Header,
     marked: Iterable[tuple[str, str, str, MarkReason]],
     conversions: Iterable[Mapping[str, Any]],
+    usage_reports: Sequence[Mapping[str, Any]] = (),
     now: datetime,
 ) -> None:
-    """The same for a synchronization; `marked` are (id, PID, serial number, reason)."""
+    """The same for a synchronization; `marked` are (id, PID, serial number, reason), `usage_reports` what became of
+    each usage report."""
     rows = [Marked(id, pid, serial, reason.value, reason.explanation) for id, pid, serial, reason in marked]
     response = _response(
         exchange,
@@ -53,6 +55,7 @@ def write_response(
         full=header.is_full,
         last_generated=header.last_generated,
         conversions=conversions,
+        usage_reports=usage_reports,
         marked=rows,
     )
     _store(exchange, server, write_synchronization(response))
@@ -74,6 +77,7 @@ def _response(
     full: bool,
     last_generated: str = "",
     conversions: Iterable[Mapping[str, Any]] = (),
+    usage_reports: Sequence[Mapping[str, Any]] = (),
     marked: Iterable[Marked] = (),
 ) -> Response:
     return Response(
@@ -86,6 +90,7 @@ def _response(
         account_domain=server.smart_account.domain,
         last_generated=last_generated,
         conversions=conversions,
+        usage_reports=usage_reports,
         marked=marked,
         providers=() if full else None,
     )

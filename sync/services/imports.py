@@ -35,6 +35,7 @@ from sync.services.receiving import Upload
 from sync.services.servers import actor_of_server, lock_server, record, require, tell
 from sync.services.staging import Staged, drop_staged, stage_file
 from sync.services.storage import StoredFile, store_file
+from sync.services.usage_reports import take_usage_reports
 from sync.services.verification import check_order, verify_signature
 from sync.states import CertificateKind, ExchangeKind, ExchangeState, MarkReason, NoticeKind, ServerState, Side
 
@@ -248,8 +249,15 @@ class _Import:
             ]
         )
         converted = list_results(server=server, locales=self.conversions, full=header.is_full)
+        reports = take_usage_reports(exchange=exchange, server=server, now=now)
         exports.write_response(
-            exchange=exchange, server=server, header=header, marked=marked, conversions=converted, now=now
+            exchange=exchange,
+            server=server,
+            header=header,
+            marked=marked,
+            conversions=converted,
+            usage_reports=reports,
+            now=now,
         )
         drop_staged(exchange, keep_requests=True)
         mine = Exchange.objects.filter(pk=exchange.pk, worker=self.keeper.worker, state=ExchangeState.APPLYING)

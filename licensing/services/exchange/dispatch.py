@@ -35,6 +35,7 @@ from licensing.services.devices.sessions import (
 )
 from licensing.services.exchange.conversion_messages import take_conversion
 from licensing.services.exchange.polling import answer_poll
+from licensing.services.exchange.rum.message import take_usage_reports
 from pki.errors import RequestClosed
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     RequestType.DEREGISTRATION: deregister_instance,
     RequestType.CONVERSION: take_conversion,
     RequestType.POLL: answer_poll,
+    RequestType.RUM_REPORT: take_usage_reports,
 }
 
 

@@ -103,3 +103,19 @@ def test_any_text_reads_back_as_itself(text: str):
     assert yaml.safe_load(written) == {
         ":a": text, ":b": {}, ":c": [], ":d": None, ":e": True, ":f": [{":g": [{":h": text}]}],
     }  # fmt: skip
+
+
+def test_what_became_of_usage_reports_stands_where_a_file_may_hold_more_than_the_tables_name():
+    rows = [
+        {"line": 40, "udi_pid": "C9300", "udi_serial_number": "FCW7", "report_id": 7, "status": "ACCEPTED"},
+        {"line": 43, "udi_pid": None, "udi_serial_number": None, "report_id": None, "status": "MALFORMED"},
+    ]
+    written = "".join(write_synchronization(response(usage_reports=rows)))
+    plain = "".join(write_synchronization(response()))
+    assert written == plain + (
+        ":extensions:\n"
+        "  :rum_acknowledgements:\n"
+        "  - :line: 40\n    :udi_pid: C9300\n    :udi_serial_number: FCW7\n    :report_id: 7\n    :status: ACCEPTED\n"
+        "  - :line: 43\n    :udi_pid: null\n    :udi_serial_number: null\n    :report_id: null\n"
+        "    :status: MALFORMED\n"
+    )
