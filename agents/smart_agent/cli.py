@@ -17,6 +17,7 @@ from agents.smart_agent.messages import Sudi
 from agents.smart_agent.report import describe_outcome
 from agents.smart_agent.reservation_commands import add_reservation_commands
 from agents.smart_agent.running import add_running
+from agents.smart_agent.special_commands import add_special_commands
 from agents.smart_agent.state import Product, StateStore
 from agents.smart_agent.transport import KINDS, place_url
 
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     deregister = add("deregister", _deregister, "Give the registration back.")
     deregister.add_argument("--force", action="store_true", help="forget it here even if the server does not confirm")
     add_reservation_commands(add)
+    add_special_commands(add)
     add_running(commands.add_parser, common)
     add("status", _status, "Show states, time left and deadlines.")
     return parser

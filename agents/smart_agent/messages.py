@@ -35,6 +35,7 @@ class RequestType(StrEnum):
     RENEWAL = "RENEWAL"
     DEREGISTRATION = "DEREGISTRATION"
     AUTHORIZATION = "AUTHORIZATION"
+    EXPORT_AUTHORIZATION = "EXPORT_AUTHORIZATION"
 
 
 class Sudi(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,6 +6,7 @@ CODES: Final = {
     "reserve-request": ("Request code, to be entered in the portal", "request_code"),
     "reserve-install": ("Installed. Confirmation code, to be entered in the portal", "confirmation_code"),
     "reserve-return": ("Return code, to be entered in the portal", "return_code"),
+    "export": ("Key", "authorization_key"),
 }
 
 
@@ -17,6 +18,8 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
         return f"Acknowledged: {outcome['product_instance_identifier']}."
     if command == "renew":
         return f"Renewed: the ID certificate expires at {outcome['id_certificate_expires_at']}."
+    if command == "export" and "return_code" in outcome:
+        command = "reserve-return"
     if command in CODES:
         return f"{CODES[command][0]}: {outcome[CODES[command][1]]}"
     if command == "fleet":

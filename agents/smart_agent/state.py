@@ -111,6 +111,15 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     return_code: str = ""
 
 
+class ExportKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key for an export-controlled license, or that it was given back. `newest` as in `Reservation`."""
+
+    tag: str
+    authorization: Authorized | None = None
+    newest: int = 0
+    return_code: str = ""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the schedule must remember between starts: retries that are due, and what has been said when.
 
@@ -143,6 +152,7 @@ class State(msgspec.Struct, kw_only=True):
     clock_offset: int = 0
     pending: dict[str, Pending] = {}
     reservation: Reservation = Reservation()
+    export_keys: list[ExportKey] = []
     plan: Plan = Plan()
 
 

@@ -87,8 +87,11 @@ def settle(state: State, now: int) -> None:
 
 
 def forget_identity(state: State) -> None:
-    """Back to UNIDENTIFIED; what is consumed stays consumed, and a registration under way goes on."""
-    state.identity = None
+    """Back to UNIDENTIFIED; what is consumed stays consumed, and a registration under way goes on.
+
+    Export keys were for that registration.
+    """
+    state.identity, state.export_keys = None, []
     state.renewal, state.renewal_key = None, ""
     state.authorization = None
     state.pending = {kind: one for kind, one in state.pending.items() if kind == RequestType.REGISTRATION}
@@ -117,6 +120,9 @@ def describe(state: State, now: int) -> dict[str, Any]:
         "compliance_status": authorization.compliance_status if authorization else None,
         "entitlements": msgspec.to_builtins(state.use),
         "reservation": _describe_reservation(state),
+        "export_keys": [
+            msgspec.to_builtins(key.authorization.entitlements[0]) for key in state.export_keys if key.authorization
+        ],
         "pending": sorted(state.pending),
         "url": state.url or None,
     }

@@ -13,6 +13,7 @@ from licensing.models.devices import (
     UdiClaim,
     Usage,
 )
+from licensing.models.endpoints import Endpoint
 from licensing.models.ownership import Allocation, Order, OwnershipRecord, PurchaseLine, TermNotice
 from licensing.models.pools import HistoryCompaction, Pool, PoolCheck, PoolDelta, PoolTransition, PoolUnit, UsageChange
 from licensing.models.reservations import (
@@ -30,6 +31,7 @@ __all__ = [
     "AuthorizedLicense",
     "CatalogHead",
     "DuplicateFinding",
+    "Endpoint",
     "HaGroup",
     "HierarchyVersion",
     "HistoryCompaction",

@@ -5,6 +5,7 @@ from typing import Final
 
 from cssm.common.text import Badge, Tone, mark
 from licensing.states.reservations import ACTIVE_RESERVATIONS as ACTIVE_RESERVATIONS
+from licensing.states.reservations import REQUESTED_KINDS as REQUESTED_KINDS
 from licensing.states.reservations import RESERVATION_MOVES as RESERVATION_MOVES
 from licensing.states.reservations import AuthorizationState as AuthorizationState
 from licensing.states.reservations import ReservationCause as ReservationCause
@@ -289,6 +290,13 @@ class UsageKind(StrEnum):
     COUNTED = "counted"
     INVALID_TAG = "invalid_tag"
     EXPORT_RESTRICTED = "export_restricted"
+
+
+class UsageSource(StrEnum):
+    """By what use came to be known: an authorization request (or an on-prem server), or the endpoints that count."""
+
+    REPORT = "report"
+    ENDPOINTS = "endpoints"
 
 
 class TransitionCause(StrEnum):

@@ -102,6 +102,7 @@ ROUTES: Final[dict[str, tuple[str, Permission | Access]]] = {
     f"{V}instances/": (VA, View),
     f"{V}instances/<uuid:piid>/": (VA, View),
     f"{V}instances/<uuid:piid>/remove/": (VA, Manage),
+    f"{V}instances/<uuid:piid>/export-keys/return/": (VA, Manage),
     f"{V}events/": (VA, View),
     M: (ACCOUNT, Access.SIGNED_IN),
     f"{M}rename/": (ACCOUNT, Permission.SA_PROPERTIES),

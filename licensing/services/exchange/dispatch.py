@@ -33,6 +33,8 @@ from licensing.services.devices.sessions import (
     find_repeated_answer,
     open_session,
 )
+from licensing.services.exchange.endpoints import report_endpoints
+from licensing.services.exchange.export import authorize_export
 from pki.errors import RequestClosed
 
 log = structlog.get_logger(__name__)
@@ -55,6 +57,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     RequestType.RENEWAL: renew_identity,
     RequestType.AUTHORIZATION: report_use,
     RequestType.DEREGISTRATION: deregister_instance,
+    RequestType.ENDPOINT_REPORT: report_endpoints,
+    RequestType.EXPORT_AUTHORIZATION: authorize_export,
 }
 
 

@@ -51,6 +51,16 @@ def require_manage(actor: Actor, place: VirtualAccount | Reservation) -> None:
     )
 
 
+def require_requested(reservation: Reservation) -> None:
+    """Raises `Conflict` (EXPORT_KEY) for what its product asked for by itself."""
+    if reservation.kind == ReservationKind.EXPORT:
+        raise Conflict(
+            f"{reservation.udi} holds an export authorization key. Only the product itself gets it changed; to free the"
+            " licenses enter its return code.",
+            code="EXPORT_KEY",
+        )
+
+
 def check_account(account: SmartAccount, kind: ReservationKind) -> None:
     """Raises `Conflict` where the operator has not switched this kind of reservation on for the account."""
     if kind is ReservationKind.UNIVERSAL and not account.plr_enabled:

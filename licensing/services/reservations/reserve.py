@@ -156,8 +156,7 @@ def clear_claim(actor: Actor, claim: UdiClaim, virtual_account: VirtualAccount, 
         return
     if is_reserved(claim):
         raise Conflict(
-            f"{claim.udi} holds a reservation already, of another request code. Change that one, or enter the product's"
-            " return code first.",
+            explain_bound(claim),
             code="UDI_RESERVED",
             where=WHERE,
         )
@@ -166,6 +165,16 @@ def clear_claim(actor: Actor, claim: UdiClaim, virtual_account: VirtualAccount, 
     elif InstanceState(previous.state).is_active:
         require_manage_instance(actor, previous)
         replace_instance(actor=actor, instance_id=previous.pk, now=now)
+
+
+def explain_bound(claim: UdiClaim) -> str:
+    """Why the product cannot have a reservation of another request code."""
+    if claim.instance is not None and claim.instance.holds_export_key:
+        return f"{claim.udi} is registered and holds an export authorization key. Enter that one's return code first."
+    return (
+        f"{claim.udi} holds a reservation already, of another request code. Change that one, or enter the product's"
+        " return code first."
+    )
 
 
 def make_reservation(
