@@ -36,6 +36,7 @@ class RequestType(StrEnum):
     DEREGISTRATION = "DEREGISTRATION"
     AUTHORIZATION = "AUTHORIZATION"
     EXPORT_AUTHORIZATION = "EXPORT_AUTHORIZATION"
+    THIRD_PARTY_KEY = "THIRD_PARTY_KEY"
 
 
 class Sudi(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

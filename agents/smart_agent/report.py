@@ -22,6 +22,8 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
         command = "reserve-return"
     if command in CODES:
         return f"{CODES[command][0]}: {outcome[CODES[command][1]]}"
+    if command == "third-party":
+        return "\n".join(f"{key['name']}: {key['value']}" for key in outcome["keys"])
     if command == "fleet":
         return "; ".join(f"{name}: {value}" for name, value in outcome.items())
     if command == "deregister":

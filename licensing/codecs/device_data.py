@@ -16,6 +16,7 @@ T = TypeVar("T", bound=Struct)
 MAX_COUNT: Final = 1_000_000_000
 MAX_ENTITLEMENTS: Final = 5000
 MAX_PEERS: Final = 64
+MAX_PARAMETERS: Final = 64
 MAX_ENDPOINTS: Final = 100_000
 
 
@@ -29,6 +30,7 @@ class RequestType(StrEnum):
     DEREGISTRATION = "DEREGISTRATION"
     ENDPOINT_REPORT = "ENDPOINT_REPORT"
     EXPORT_AUTHORIZATION = "EXPORT_AUTHORIZATION"
+    THIRD_PARTY_KEY = "THIRD_PARTY_KEY"
 
 
 class Whereabouts(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -90,6 +92,17 @@ class ExportAuthorization(Struct, forbid_unknown_fields=True):
     count: Annotated[int, Meta(ge=1, le=MAX_COUNT)]
 
 
+class ThirdPartyRequest(Struct, forbid_unknown_fields=True):
+    """`parameters` are the provider's business; all of them are text."""
+
+    provider: Literal["SPEECHVIEW", "APNS", "PNP"]
+    key_name: Annotated[str, Meta(min_length=1, max_length=255, pattern=PLAIN_TRIMMED)]
+    key_id: Long | None = None
+    parameters: (
+        Annotated[dict[Short, Annotated[str, Meta(max_length=4096)]], Meta(max_length=MAX_PARAMETERS)] | None
+    ) = None
+
+
 class Deregistration(Struct, forbid_unknown_fields=True):
     pass
 
@@ -100,6 +113,7 @@ _ACKNOWLEDGEMENT: Final = msgspec.json.Decoder(Acknowledgement)
 _AUTHORIZATION: Final = msgspec.json.Decoder(Authorization)
 _DEREGISTRATION: Final = msgspec.json.Decoder(Deregistration)
 _ENDPOINT_REPORT: Final = msgspec.json.Decoder(EndpointReport)
+_THIRD_PARTY_REQUEST: Final = msgspec.json.Decoder(ThirdPartyRequest)
 _EXPORT_AUTHORIZATION: Final = msgspec.json.Decoder(ExportAuthorization)
 
 
@@ -142,6 +156,10 @@ def parse_endpoint_report(data: Raw) -> EndpointReport:
 
 def parse_export_authorization(data: Raw) -> ExportAuthorization:
     return _parse(_EXPORT_AUTHORIZATION, data)
+
+
+def parse_third_party_request(data: Raw) -> ThirdPartyRequest:
+    return _parse(_THIRD_PARTY_REQUEST, data)
 
 
 def _parse(decoder: msgspec.json.Decoder[T], data: Raw) -> T:

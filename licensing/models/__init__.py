@@ -24,6 +24,7 @@ from licensing.models.reservations import (
     ReservationTransition,
 )
 from licensing.models.snapshots import Snapshot, SnapshotAccount, StagedInstance, StagedUse
+from licensing.models.third_party import ThirdPartyKey
 
 __all__ = [
     "Allocation",
@@ -63,6 +64,7 @@ __all__ = [
     "StagedInstance",
     "StagedUse",
     "TermNotice",
+    "ThirdPartyKey",
     "UdiClaim",
     "Usage",
     "UsageChange",

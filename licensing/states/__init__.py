@@ -292,6 +292,22 @@ class UsageKind(StrEnum):
     EXPORT_RESTRICTED = "export_restricted"
 
 
+class ThirdParty(StrEnum):
+    """Whose keys products ask for through us (white paper, Third-party provider information)."""
+
+    SPEECHVIEW = "SPEECHVIEW"
+    APNS = "APNS"
+    PNP = "PNP"
+
+    @property
+    def label(self) -> str:
+        return {
+            ThirdParty.SPEECHVIEW: mark("SpeechView"),
+            ThirdParty.APNS: mark("Apple Push Notification service"),
+            ThirdParty.PNP: mark("Plug and Play"),
+        }[self]
+
+
 class UsageSource(StrEnum):
     """By what use came to be known: an authorization request (or an on-prem server), or the endpoints that count."""
 

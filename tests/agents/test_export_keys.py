@@ -90,6 +90,15 @@ def test_a_key_is_installed_as_no_reservation_and_ends_with_the_registration(age
         agent.reservations.install(key.encode())
 
 
+def test_keys_of_a_third_party_are_printed_and_an_outage_names_the_time(agent, capsys):
+    make = lambda store: agent  # noqa: E731
+    assert main(["third-party", "APNS", "push", "--parameter", "topic=a"], make) == 0
+    assert capsys.readouterr().out.startswith("push: SANDBOX-")
+    assert main(["third-party", "APNS", "DOWN"], make) == 1
+    assert "Try again in 60 s." in capsys.readouterr().err
+    assert main(["third-party", "APNS", "push", "--parameter", "topic"], make) == 2
+
+
 def test_a_signer_that_the_root_does_not_know_is_refused(agent):
     with pytest.raises(VerificationFailed):
         request_key(agent, tag=TAG, signer=read_pem(AuthorityName.PRODUCT_SUB_CA))

@@ -31,6 +31,7 @@ DEVICE_EVENTS: Final[dict[str, str]] = {
     "instance.synchronized_out": mark("{udi} is no longer registered to {server}."),
     "instance.moved_by_server": mark("{udi} was moved to another Virtual Account by {server}."),
     "instance.endpoints_changed": mark("{udi} sees {seen} endpoints that use licenses; {counted} of them count here."),
+    "third_party.key_given": mark("{udi} was given the key {key} of {provider}."),
     "license.usage_changed": mark("{udi} uses {after} of {license}, before {before}."),
     "license.usage_refused": mark("{udi} asked for {after} of {tag}, which is not counted: {reason}."),
 }

@@ -35,6 +35,7 @@ from licensing.services.devices.sessions import (
 )
 from licensing.services.exchange.endpoints import report_endpoints
 from licensing.services.exchange.export import authorize_export
+from licensing.services.exchange.third_party import fetch_third_party_key
 from pki.errors import RequestClosed
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     RequestType.DEREGISTRATION: deregister_instance,
     RequestType.ENDPOINT_REPORT: report_endpoints,
     RequestType.EXPORT_AUTHORIZATION: authorize_export,
+    RequestType.THIRD_PARTY_KEY: fetch_third_party_key,
 }
 
 

@@ -12,6 +12,8 @@ from tests.licensing.stock import deliver, import_rows, line, make_license
 DOCS = Path(__file__).parents[3] / "docs" / "cycles"
 CHANGING = (
     (r"<piid>[0-9a-f-]{36}</piid>", "<piid>00000000-0000-0000-0000-000000000000</piid>"),
+    (r'"piid": "[0-9a-f-]{36}"', '"piid": "00000000-0000-0000-0000-000000000000"'),
+    (r"SANDBOX-[0-9A-F]{32}", "SANDBOX-0"),
     (r"<timestamp>[0-9]+</timestamp>", "<timestamp>0</timestamp>"),
     (r"<signature>[A-Za-z0-9+/=]*</signature>", "<signature></signature>"),
 )
@@ -43,7 +45,12 @@ def stock(engineering, now):
 
 
 @pytest.mark.parametrize(
-    ("page", "request_type"), [("export-authorization.md", "EXPORT_AUTHORIZATION"), ("endpoints.md", "ENDPOINT_REPORT")]
+    ("page", "request_type"),
+    [
+        ("export-authorization.md", "EXPORT_AUTHORIZATION"),
+        ("endpoints.md", "ENDPOINT_REPORT"),
+        ("third-party-keys.md", "THIRD_PARTY_KEY"),
+    ],
 )
 def test_an_example_is_answered_as_the_page_says(page, request_type, registered, stock):
     asked, answered = examples_of(page)
