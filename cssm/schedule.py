@@ -54,6 +54,12 @@ JOBS: Final[tuple[Job, ...]] = (
         "default",
         "licensing.services.reservations.expiry.expire_reservations",
     ),
+    Job(
+        "licensing.name_meters",
+        timedelta(minutes=10),
+        "default",
+        "licensing.services.exchange.rum.metering.name_meters",
+    ),
     Job("pki.sign_root_requests", timedelta(minutes=1), "root-ca", "pki.services.root_queue.sign_due"),
     Job("sync.work_exchanges", timedelta(seconds=5), "sync", "sync.services.queue.work_exchanges"),
     Job("sync.tell_signed", timedelta(minutes=1), "default", "sync.services.three_tier.tell_signed"),

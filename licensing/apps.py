@@ -16,6 +16,7 @@ class LicensingConfig(AppConfig):
         from licensing.services.devices.occupancy import find_devices  # noqa: PLC0415  see above
         from licensing.services.devices.tags import register_tag_events  # noqa: PLC0415  see above
         from licensing.services.devices.vocabulary import register_device_events  # noqa: PLC0415  see above
+        from licensing.services.exchange.rum.vocabulary import register_rum_events  # noqa: PLC0415  see above
         from licensing.services.insight.duplicate_alerts import register_duplicates  # noqa: PLC0415  see above
         from licensing.services.ownership.occupancy import describe_pools  # noqa: PLC0415  see above
         from licensing.services.ownership.term_alerts import register_term_alerts  # noqa: PLC0415  see above
@@ -34,6 +35,7 @@ class LicensingConfig(AppConfig):
         register_notices()
         register_device_events()
         register_tag_events()
+        register_rum_events()
         register_reservation_events()
         register_reservation_alerts()
         register_succession()

@@ -4,6 +4,7 @@ from celery import shared_task
 
 from cssm.common.clock import read_clock
 from licensing.services.devices.lives import advance_lives
+from licensing.services.exchange.rum.metering import name_meters
 from licensing.services.insight.duplicates import find_duplicates
 from licensing.services.ownership.terms import make_term_notices
 from licensing.services.pools import checks
@@ -31,6 +32,11 @@ def let_time_pass() -> None:
 @shared_task(name="licensing.make_term_notices")
 def tell_of_terms() -> None:
     make_term_notices(now=read_clock())
+
+
+@shared_task(name="licensing.name_meters")
+def learn_of_licenses() -> None:
+    name_meters(now=read_clock())
 
 
 @shared_task(name="licensing.check_figures")

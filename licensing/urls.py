@@ -28,6 +28,7 @@ from licensing.views import (
     tokens,
     transfer_results,
     transfers,
+    usage_reports,
 )
 from licensing.views.call_home import CallHomeView
 from licensing.views.exchange import DeviceMessageView
@@ -43,6 +44,7 @@ device_urlpatterns = [
 
 ACCOUNT = "accounts/<str:domain>/"
 VA = f"{ACCOUNT}inventory/<str:va>/"
+RUM = f"{ACCOUNT}inventory/all/usage-reports/"
 
 portal_urlpatterns = [
     path(ACCOUNT, overview.Overview.as_view(), name="overview"),
@@ -52,6 +54,7 @@ portal_urlpatterns = [
     path(f"{ACCOUNT}reports/subscriptions/", reports.Subscriptions.as_view(), name="report_subscriptions"),
     path(f"{ACCOUNT}reports/instances/", reports.Instances.as_view(), name="report_instances"),
     path(f"{ACCOUNT}reports/usage/", reports.Usage.as_view(), name="report_usage"),
+    path(f"{ACCOUNT}reports/metered-use/", reports.MeteredUse.as_view(), name="report_metered_use"),
     path(f"{ACCOUNT}reports/as-of/", reports.AsOf.as_view(), name="report_as_of"),
     path(f"{ACCOUNT}inventory/all/subscriptions/", subscriptions.Subscriptions.as_view(), name="subscriptions"),
     path(f"{ACCOUNT}inventory/all/end-dates/", subscriptions.EndDates.as_view(), name="end_dates"),
@@ -63,6 +66,16 @@ portal_urlpatterns = [
     path(
         f"{ACCOUNT}inventory/all/reservations/return/run/", reservation_board.RunReturns.as_view(), name="run_returns"
     ),
+    path(RUM, usage_reports.UsageReports.as_view(), name="usage_reports"),
+    path(f"{RUM}upload/", usage_reports.UploadUsageReports.as_view(), name="upload_usage_reports"),
+    path(f"{RUM}uploads/<int:upload>/", usage_reports.UsageUploadResult.as_view(), name="usage_upload"),
+    path(
+        f"{RUM}uploads/<int:upload>/acknowledgement.xml",
+        usage_reports.UsageAcknowledgement.as_view(),
+        name="usage_acknowledgement",
+    ),
+    path(f"{RUM}<int:report>/", usage_reports.UsageReportPage.as_view(), name="usage_report"),
+    path(f"{RUM}<int:report>/payload.json", usage_reports.UsageReportPayload.as_view(), name="usage_report_payload"),
     path(f"{ACCOUNT}activity/", events.Activity.as_view(), name="activity"),
     path(f"{ACCOUNT}search/", search.Search.as_view(), name="search"),
     path(f"{ACCOUNT}manage/tags/", tags.AccountTags.as_view(), name="tags"),

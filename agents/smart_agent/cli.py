@@ -16,6 +16,7 @@ from agents.smart_agent.errors import AgentError, Refused, UsageError
 from agents.smart_agent.messages import Sudi
 from agents.smart_agent.report import describe_outcome
 from agents.smart_agent.reservation_commands import add_reservation_commands
+from agents.smart_agent.rum_commands import add_rum_command
 from agents.smart_agent.running import add_running
 from agents.smart_agent.special_commands import add_special_commands
 from agents.smart_agent.state import Product, StateStore
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     authorize.add_argument("use", nargs="*", metavar="TAG=N", type=_parse_use, help="an entitlement tag and its count")
     deregister = add("deregister", _deregister, "Give the registration back.")
     deregister.add_argument("--force", action="store_true", help="forget it here even if the server does not confirm")
+    add_rum_command(add, _parse_use)
     add_reservation_commands(add)
     add_special_commands(add)
     add_running(commands.add_parser, common)

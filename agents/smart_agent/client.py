@@ -9,7 +9,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from agents.common.keys import generate_key
-from agents.smart_agent import status
+from agents.smart_agent import status, usage_reports
 from agents.smart_agent.certificates import verify_certificates
 from agents.smart_agent.errors import AgentError, Refused, StateDamaged, UsageError, VerificationFailed
 from agents.smart_agent.exchange import Exchange, Question, drop_pending, find_pending
@@ -196,6 +196,43 @@ class SmartAgent:
             response = self._ask(state, identity, RequestType.AUTHORIZATION, data)
             _note_answer(state, response, self._now())
             return self._keep(state)
+
+    def report_usage(self, use: Mapping[str, int] | None = None, *, seconds: int = 0) -> dict[str, Any]:
+        """Report what was used (`{tag: count}`, or what is in use) since the last report, or for the last `seconds`.
+
+        Returns what became of each report that waited; one that was not taken waits on.
+        """
+        with self._store.locked() as state:
+            identity = self._finish_renewal(state)
+            self._measure(state, use, seconds)
+            self._store.write(state)
+            waiting = state.rum.waiting
+            if not waiting:
+                raise UsageError("Nothing is in use, and no report waits.")
+            response = self._ask(state, identity, RequestType.RUM_REPORT, usage_reports.usage_data(waiting))
+            statuses = usage_reports.read_acknowledgements(response)
+            state.rum = usage_reports.still_waiting(state.rum, statuses)
+            self._store.write(state)
+            return {"reports": usage_reports.describe(waiting, statuses)}
+
+    def save_usage(self, use: Mapping[str, int] | None = None, *, seconds: int = 0) -> tuple[bytes, dict[str, Any]]:
+        """The same as a file for a person to upload. What is in it waits on; sent as well, it is a duplicate."""
+        with self._store.locked() as state:
+            status.settle(state, self._now())
+            self._measure(state, use, seconds)
+            self._store.write(state)
+            waiting = state.rum.waiting
+            return usage_reports.as_xml(waiting), {"reports": usage_reports.describe(waiting, {})}
+
+    def _measure(self, state: State, use: Mapping[str, int] | None, seconds: int) -> None:
+        if use is not None and not all(tag and 0 <= count <= MAX_COUNT for tag, count in use.items()):
+            raise UsageError(f"A use is a tag with a count of 0 to {MAX_COUNT}.")
+        product = state.product
+        if product is None:
+            raise UsageError("This product does not know yet who it is: register it first.")
+        used = use if use is not None else {one.tag: one.count for one in state.use if one.count}
+        key = self._store.load_key(state.identity.key) if state.identity else None
+        state.rum = usage_reports.measure(state, product, key, used, seconds=seconds, now=self._now())
 
     def deregister(self, *, force: bool = False) -> dict[str, Any]:
         """Give the identity back. Returns the status. `force` drops it here even if the server does not confirm."""

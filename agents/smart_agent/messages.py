@@ -37,6 +37,7 @@ class RequestType(StrEnum):
     AUTHORIZATION = "AUTHORIZATION"
     EXPORT_AUTHORIZATION = "EXPORT_AUTHORIZATION"
     THIRD_PARTY_KEY = "THIRD_PARTY_KEY"
+    RUM_REPORT = "RUM_REPORT"
 
 
 class Sudi(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

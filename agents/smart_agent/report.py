@@ -24,6 +24,9 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
         return f"{CODES[command][0]}: {outcome[CODES[command][1]]}"
     if command == "third-party":
         return "\n".join(f"{key['name']}: {key['value']}" for key in outcome["keys"])
+    if command == "rum":
+        told = ", ".join(f"{one['report_id']} {one['status']}" for one in outcome["reports"])
+        return f"{'Saved' if 'file' in outcome else 'Reported'}: {told or 'nothing is in use'}."
     if command == "fleet":
         return "; ".join(f"{name}: {value}" for name, value in outcome.items())
     if command == "deregister":

@@ -134,6 +134,23 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     told: dict[str, int] = {}
 
 
+class WaitingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A usage report that the server has not said it has; `payload` is the text that `signature` is of."""
+
+    report_id: int
+    tag: str
+    payload: str
+    signature: dict[str, str]
+
+
+class Rum(msgspec.Struct, frozen=True, kw_only=True):
+    """Usage reports: until when (Unix seconds) use was measured, and what waits to be acknowledged."""
+
+    waiting: list[WaitingReport] = []
+    measured_until: int = 0
+    last_id: int = 0
+
+
 class State(msgspec.Struct, kw_only=True):
     """`renewal` is a new identity that has not been acknowledged yet; `renewal_key` belongs to one being asked for."""
 
@@ -154,6 +171,7 @@ class State(msgspec.Struct, kw_only=True):
     reservation: Reservation = Reservation()
     export_keys: list[ExportKey] = []
     plan: Plan = Plan()
+    rum: Rum = Rum()
 
 
 class StateStore:

@@ -10,12 +10,15 @@ from licensing.api import (
     families,
     history,
     ownership,
+    polls,
     pools,
     reservation_list,
     reservations,
     tags,
     tokens,
     transfers,
+    usage_calls,
+    usage_reports,
 )
 
 v1: list[URLPattern | URLResolver] = [
@@ -36,6 +39,8 @@ v1: list[URLPattern | URLResolver] = [
     path(f"{ACCOUNT}/licenses", pools.LicensesView.as_view()),
     path(f"{ACCOUNT}/pools/<str:va>/<path:tag>/explain", explain.ExplainView.as_view()),
     path(f"{ACCOUNT}/usage-history", history.UsageHistoryView.as_view()),
+    path(f"{ACCOUNT}/usage-reports", usage_reports.UsageReportsView.as_view()),
+    path(f"{ACCOUNT}/metered-usage", usage_reports.MeteredUsageView.as_view()),
     path(f"{ACCOUNT}/license-subscriptions", ownership.SubscriptionsView.as_view()),
     path(f"{ACCOUNT}/tags", tags.TagsView.as_view()),
     path(f"{ACCOUNT}/tags/rename", tags.TagRenamingView.as_view()),
@@ -52,4 +57,6 @@ v1: list[URLPattern | URLResolver] = [
 v2: list[URLPattern | URLResolver] = [
     path(f"{VIRTUAL_ACCOUNT}/devices/remove", devices.DeviceRemovalView.as_view()),
     path(f"{VIRTUAL_ACCOUNT}/reserve-licenses", reservations.ReserveViewV2.as_view()),
+    path("devices/reportusage", usage_calls.ReportUsageView.as_view()),
+    path("accounts/poll", polls.PollView.as_view()),
 ]

@@ -31,6 +31,7 @@ class RequestType(StrEnum):
     ENDPOINT_REPORT = "ENDPOINT_REPORT"
     EXPORT_AUTHORIZATION = "EXPORT_AUTHORIZATION"
     THIRD_PARTY_KEY = "THIRD_PARTY_KEY"
+    RUM_REPORT = "RUM_REPORT"
 
 
 class Whereabouts(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -17,6 +17,10 @@ from licensing.codecs.refusals import Refusal, RefusalCode, malformed
 from licensing.codecs.strict_json import JsonInvalid, check_json, decode, load_json
 
 MAX_BODY: Final = 1024 * 1024
+MAX_REPORT_BODY: Final = 16 * 1024 * 1024
+REPORT_TYPES: Final = ("RUM_REPORT", "ENDPOINT_REPORT")
+"""Messages that carry what a product has gathered, and so may be longer than others."""
+
 VERSION: Final = "1.3"
 LAST_TIMESTAMP: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
@@ -141,10 +145,16 @@ _HEADER: Final = msgspec.json.Decoder(Header)
 _SUDI: Final = msgspec.json.Decoder(Sudi)
 
 
+def body_limit(body: bytes) -> int:
+    """How long this body may be: at a glance, before any of it is parsed."""
+    return MAX_REPORT_BODY if any(name.encode() in body for name in REPORT_TYPES) else MAX_BODY
+
+
 def parse_envelope(body: bytes) -> Envelope:
-    """The outer form. Raises `OuterFormInvalid` for anything else, also above 1 MiB."""
-    if len(body) > MAX_BODY:
-        raise OuterFormInvalid(f"longer than {MAX_BODY} bytes")
+    """The outer form. Raises `OuterFormInvalid` for anything else, also above 1 MiB (reports: 16 MiB)."""
+    limit = body_limit(body)
+    if len(body) > limit:
+        raise OuterFormInvalid(f"longer than {limit} bytes")
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -175,6 +185,8 @@ def parse_request(text: str) -> Request:
             raise unsupported_version(version or "") from None
         raise malformed(error.message, where=error.where) from None
     sudi.check("$.header.sudi")
+    if len(text) > MAX_BODY and header.request_type not in REPORT_TYPES:
+        raise malformed(f"a message of this type has at most {MAX_BODY} bytes", where="$")
     return Request(header, sudi, inner.data)
 
 

@@ -17,7 +17,7 @@ from typing import Final
 from lxml import etree
 
 MESSAGE_NS: Final = "urn:cssm:smart-license:1"
-MAX_ENVELOPE: Final = 1024 * 1024
+MAX_ENVELOPE: Final = 16 * 1024 * 1024
 _WHITE: Final = b" \t\r\n"
 
 
@@ -68,7 +68,8 @@ class Opened:
 
 
 def open_envelope(body: bytes) -> Opened:
-    """The message in an envelope. Raises `SoapInvalid`, also above 1 MiB and for more than 256 levels."""
+    """The message in an envelope. Raises `SoapInvalid`, also above 16 MiB, for more than 256 levels and for a message
+    of more than 10 MB as Base64, which is where the parser stops."""
     root = _parse(body)
     version = _find_version(root)
     parts = [_local_name(part, version) for part in root]

@@ -25,6 +25,7 @@ from licensing.models.reservations import (
 )
 from licensing.models.snapshots import Snapshot, SnapshotAccount, StagedInstance, StagedUse
 from licensing.models.third_party import ThirdPartyKey
+from licensing.models.usage_reports import Meter, MeteredDay, RumMeasurement, RumReport, RumUpload
 
 __all__ = [
     "Allocation",
@@ -45,6 +46,8 @@ __all__ = [
     "License",
     "LicenseChange",
     "LicenseFamily",
+    "Meter",
+    "MeteredDay",
     "Order",
     "Origin",
     "OwnershipRecord",
@@ -58,6 +61,9 @@ __all__ = [
     "RegistrationReceipt",
     "Reservation",
     "ReservationTransition",
+    "RumMeasurement",
+    "RumReport",
+    "RumUpload",
     "Snapshot",
     "SnapshotAccount",
     "SoftwareTag",

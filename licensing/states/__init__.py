@@ -11,6 +11,8 @@ from licensing.states.reservations import AuthorizationState as AuthorizationSta
 from licensing.states.reservations import ReservationCause as ReservationCause
 from licensing.states.reservations import ReservationKind as ReservationKind
 from licensing.states.reservations import ReservationState as ReservationState
+from licensing.states.usage_reports import RumChannel as RumChannel
+from licensing.states.usage_reports import Verification as Verification
 
 
 class LicenseType(StrEnum):

@@ -12,6 +12,7 @@ TABS = (
     ("all/subscriptions/", "License Subscriptions"),
     ("all/end-dates/", "End Dates"),
     ("all/reservations/", "Reservations"),
+    ("all/usage-reports/", "Usage Reports"),
     ("all/duplicates/", "Duplicate Licenses"),
 )
 

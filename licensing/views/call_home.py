@@ -18,7 +18,7 @@ from cssm.common.permissions import Access
 from licensing.codecs.device_message import OuterFormInvalid
 from licensing.codecs.soap import FaultCode, SoapInvalid, SoapVersion, open_envelope, render_fault, wrap_message
 from licensing.services.exchange.dispatch import answer_message
-from licensing.views.exchange import CODES, read_body, source_of
+from licensing.views.exchange import CODES, is_too_long, read_body, source_of
 
 VERSIONS: Final = {"text/xml": SoapVersion.V1_1, "application/soap+xml": SoapVersion.V1_2}
 DESCRIPTIONS: Final = {"wsdl": "smart_license.wsdl", "xsd": "smart_license.xsd"}
@@ -46,15 +46,19 @@ class CallHomeView(View):
             message = f"The Content-Type must be {' or '.join(VERSIONS)}."
             return _fault(request, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, SoapVersion.V1_1)
         body = read_body(request)
+        too_long = f"A message has at most {settings.DEVICE_BODY_LIMIT} bytes, a report {settings.DEVICE_REPORT_LIMIT}."
         if body is None:
-            message = f"A message has at most {settings.DEVICE_BODY_LIMIT} bytes."
-            return _fault(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, version)
+            return _fault(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_long, version)
         try:
             opened = open_envelope(body)
+            if is_too_long(body, opened.message):
+                return _fault(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_long, opened.version)
             answer = answer_message(body=opened.message, source_ip=source_of(request), now=read_clock())
         except SoapInvalid as error:
             message = f"This is not a Call Home envelope: {error.message}."
-            return _fault(request, HTTPStatus.BAD_REQUEST, message, error.version, error.fault)
+            too_long_for_it = len(body) > settings.DEVICE_BODY_LIMIT
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_long_for_it else HTTPStatus.BAD_REQUEST
+            return _fault(request, status, message, error.version, error.fault)
         except OuterFormInvalid as error:
             place = f" (at {error.where})" if error.where else ""
             message = f"This is not a device message: {error.message}{place}."

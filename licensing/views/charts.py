@@ -1,5 +1,6 @@
 """The chart of a history, for every page that shows one, and the filter that says which period it covers."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from django.db.models import QuerySet
 from cssm.common.charts import Chart, Series, draw_chart
 from cssm.common.table_views import ChoiceFilter, TableFilter
 from cssm.common.templatetags.portal import number
+from licensing.services.insight.consumption import MeteredTotal
 from licensing.services.insight.history import History
 from licensing.services.insight.periods import HOUR, Period, choose_period
 
@@ -80,6 +82,24 @@ def draw_history(history: History, *, key: str, title: str) -> Chart:
         labels=[label_bucket(point.start, period) for point in points],
         marked=[point.was_short > 0 for point in points],
         band_label="Out of compliance",
+    )
+
+
+def draw_metered(totals: Sequence[MeteredTotal]) -> Chart:
+    """Unit-hours of each day, with the days of which nobody has told."""
+    hours = [round(total.unit_seconds / 3600) for total in totals]
+    silent = [not total.reported for total in totals]
+    return draw_chart(
+        key="metered",
+        title="Unit-hours of each day, all of these licenses together",
+        description=(
+            f"{totals[0].day:%d %b %Y} to {totals[-1].day:%d %b %Y}: {number(sum(hours))} unit-hours in all, at most"
+            f" {number(max(hours))} on one day. Nothing was reported of {sum(silent)} of {len(totals)} days."
+        ),
+        series=[Series("used", "Unit-hours", hours, filled=True)],
+        labels=[f"{total.day:%d %b %Y}" for total in totals],
+        marked=silent,
+        band_label="Nothing reported",
     )
 
 

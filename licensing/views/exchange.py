@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 from cssm.common.clock import read_clock
 from cssm.common.middleware import correlation_id_of
 from cssm.common.permissions import Access
-from licensing.codecs.device_message import OuterFormInvalid
+from licensing.codecs.device_message import OuterFormInvalid, body_limit
 from licensing.services.exchange.dispatch import answer_message
 
 JSON: Final = "application/json"
@@ -30,8 +30,10 @@ class DeviceMessageView(View):
         if request.content_type != JSON:
             return _refuse(request, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The Content-Type must be {JSON}.")
         body = read_body(request)
-        if body is None:
-            message = f"A message has at most {settings.DEVICE_BODY_LIMIT} bytes."
+        if body is None or is_too_long(body, body):
+            message = (
+                f"A message has at most {settings.DEVICE_BODY_LIMIT} bytes, a report {settings.DEVICE_REPORT_LIMIT}."
+            )
             return _refuse(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
         try:
             answer = answer_message(body=body, source_ip=source_of(request), now=read_clock())
@@ -50,12 +52,17 @@ def source_of(request: HttpRequest) -> str:
 
 def read_body(request: HttpRequest) -> bytes | None:
     """The body, or nothing where it is too long; what is announced as too long is not read at all."""
-    limit = settings.DEVICE_BODY_LIMIT
+    limit = settings.DEVICE_REPORT_LIMIT
     announced = request.META.get("CONTENT_LENGTH") or "0"
     if announced.isdecimal() and int(announced) > limit:
         return None
     body: bytes = request.read(limit + 1)
     return body if len(body) <= limit else None
+
+
+def is_too_long(body: bytes, message: bytes) -> bool:
+    """Only reports may be longer than other messages; `message` is what the body carries."""
+    return len(body) > settings.DEVICE_BODY_LIMIT and len(body) > body_limit(message)
 
 
 def _refuse(request: HttpRequest, status: HTTPStatus, message: str) -> HttpResponse:

@@ -1,6 +1,7 @@
 """The Licenses tab and the dialog of one license."""
 
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from django.db.models import QuerySet
 
@@ -105,6 +106,7 @@ class LicenseDialog(VirtualAccountView, PageView):
             "borrowed": loans.borrowed_by(self.pool),
             "lent": loans.lent_by(self.pool),
             "explain_url": f"{self.va_url}licenses/{self.pool.pk}/explain/",
+            "metered_url": self._metered_url() if self.pool.license.is_unlimited else "",
             "usage": usage.order_by("-quantity", "instance__udi")[:SHOWN_ROWS],
             "usage_count": usage.count(),
             "held": held.select_related("reservation__instance", "line").order_by("-quantity", "pk")[:SHOWN_ROWS],
@@ -113,6 +115,11 @@ class LicenseDialog(VirtualAccountView, PageView):
             "va_url": self.va_url,
             "may_manage": self.may(Permission.MANAGE_ASSETS),
         }
+
+    def _metered_url(self) -> str:
+        """The report of what products measured of a license that is billed by use."""
+        chosen = {"q": self.pool.license.tag, "va": self.virtual_account.pk}
+        return f"{self.account_url}reports/metered-use/?{urlencode(chosen)}"
 
     def _sort_lines(self, lines: PurchaseLineQuerySet) -> dict[str, Any]:
         """What is owned or will be, and apart from it what has ended or of which nothing is left."""

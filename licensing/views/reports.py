@@ -14,12 +14,13 @@ from cssm.common.rows import LazyTableData
 from cssm.common.table_views import ChoiceFilter, TableFilter, TableView
 from cssm.common.views import Crumb, PageView
 from licensing.models import Pool
-from licensing.services.insight import reports
+from licensing.services.insight import consumption, reports
 from licensing.services.insight.history import read_history
 from licensing.services.insight.periods import Period, at_one_moment
 from licensing.states import ACTIVE_STATES, Compliance, InstanceState, LineState
 from licensing.tables.reports import AsOfReport, InstancesReport, LicensesReport, SubscriptionsReport, UsageReport
-from licensing.views.charts import PeriodFilter, draw_history, list_points
+from licensing.tables.usage_reports import MeteredUseReport
+from licensing.views.charts import PeriodFilter, draw_history, draw_metered, list_points
 
 ENDED = "ended"
 
@@ -98,6 +99,10 @@ class InstancesFilter(ReportFilter):
 
 class UsageFilter(ReportFilter, PeriodFilter):
     search_fields = ("license__display_name", "license__tag", "virtual_account__name")
+
+
+class MeteredFilter(ReportFilter, PeriodFilter):
+    search_fields = ("meter__license__display_name", "meter__license__tag", "virtual_account__name")
 
 
 class AsOfFilter(ReportFilter):
@@ -209,7 +214,30 @@ class AsOf(ReportView):
         return f"licenses-as-of-{self.moment:%Y-%m-%dT%H%M}"
 
 
-ALL: tuple[type[ReportView], ...] = (Licenses, Subscriptions, Instances, Usage, AsOf)
+class MeteredUse(ReportView):
+    page_title, path = "Metered use", "metered-use"
+    lead = "What products reported of licenses that are billed by use, per day, Virtual Account and license (UTC)."
+    table_class, filter_class = MeteredUseReport, MeteredFilter
+    template_name = "licensing/usage_report.html"
+    part_template = "licensing/_usage_part.html"
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return consumption.read_metered(actor=self.actor, smart_account=self.smart_account)
+
+    def get_data(self, rows: Any, filterset: Any) -> QuerySet[Any, Any]:
+        self.period = filterset.period_at(self.now)
+        self.days = consumption.within(rows, start=self.period.start, end=self.period.until)
+        return consumption.sum_by_day(self.days)
+
+    def get_context(self) -> dict[str, Any]:
+        if not self.days.exists():
+            return super().get_context()
+        totals = consumption.total_by_day(self.days, start=self.period.start, end=self.period.until)
+        # The table below has the numbers, so the chart brings none of its own.
+        return {**super().get_context(), "chart": draw_metered(totals), "chart_alone": True}
+
+
+ALL: tuple[type[ReportView], ...] = (Licenses, Subscriptions, Instances, Usage, MeteredUse, AsOf)
 
 
 class ReportList(AccountView, PageView):

@@ -43,6 +43,11 @@ def digest_key(spki_der: bytes) -> str:
     return hashlib.sha256(spki_der).hexdigest()
 
 
+def is_blocked(key_digest: str) -> bool:
+    """Whether somebody else may have the key of this digest."""
+    return BlockedKey.objects.filter(pk=key_digest).exists()
+
+
 def check_may_issue(spkis: Iterable[bytes]) -> None:
     """Raises IssuingStopped, or KeyBlocked for one of the keys (DER). Two queries."""
     if is_stopped():

@@ -1,6 +1,6 @@
 """What is written for an on-prem server: the authorization file and the synchronization response (WP tables 2, 5-7)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -77,6 +77,7 @@ class Response:
     last_generated: str = ""
     conversions: Iterable[Mapping[str, Any]] = ()
     marked: Iterable[Marked] = ()
+    usage_reports: Sequence[Mapping[str, Any]] = ()
     providers: Iterable[Mapping[str, Any]] | None = field(default=None)
     """None where the file is not a full synchronization."""
 
@@ -106,7 +107,13 @@ def write_synchronization(response: Response) -> Iterator[str]:
         "last_generated": response.last_generated,
         "last-sync": response.last_sync,
     }
-    tail = {"device_conversion_response": response.conversions, "marked": map(_marked, response.marked)}
+    tail: dict[str, Any] = {
+        "device_conversion_response": response.conversions,
+        "marked": map(_marked, response.marked),
+    }
+    if response.usage_reports:
+        # Only below this key may a file hold what the white paper's tables do not name.
+        tail["extensions"] = {"rum_acknowledgements": response.usage_reports}
     body = {**head, **_certificates(response), "synchronization": _synchronization(response), **tail}
     yield from write_mapping(body)
 

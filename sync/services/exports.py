@@ -1,6 +1,7 @@
 """What a server is answered: its certificates, and the licenses of its Virtual Accounts as the pools have them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -42,11 +43,14 @@ def write_response(
     server: OnPremServer,
     header: Header,
     marked: Iterable[tuple[str, str, str, MarkReason]],
+    usage_reports: Sequence[Mapping[str, Any]] = (),
     now: datetime,
 ) -> None:
-    """The same for a synchronization; `marked` are (id, PID, serial number, reason)."""
+    """The same for a synchronization; `marked` are (id, PID, serial number, reason), `usage_reports` what became of
+    each usage report."""
     rows = [Marked(id, pid, serial, reason.value, reason.explanation) for id, pid, serial, reason in marked]
     response = _response(exchange, server, now, full=header.is_full, last_generated=header.last_generated, marked=rows)
+    response = replace(response, usage_reports=usage_reports)
     _store(exchange, server, write_synchronization(response))
 
 

@@ -32,6 +32,7 @@ from sync.services.receiving import Upload
 from sync.services.servers import actor_of_server, lock_server, record, require, tell
 from sync.services.staging import Staged, drop_staged, stage_file
 from sync.services.storage import StoredFile, store_file
+from sync.services.usage_reports import take_usage_reports
 from sync.services.verification import check_order, verify_signature
 from sync.states import CertificateKind, ExchangeKind, ExchangeState, MarkReason, NoticeKind, ServerState, Side
 
@@ -230,7 +231,10 @@ class _Import:
                 "deadline_told_at",
             ]
         )
-        exports.write_response(exchange=exchange, server=server, header=header, marked=marked, now=now)
+        reports = take_usage_reports(exchange=exchange, server=server, now=now)
+        exports.write_response(
+            exchange=exchange, server=server, header=header, marked=marked, usage_reports=reports, now=now
+        )
         drop_staged(exchange, keep_requests=True)
         mine = Exchange.objects.filter(pk=exchange.pk, worker=self.keeper.worker, state=ExchangeState.APPLYING)
         done = mine.update(

@@ -23,6 +23,8 @@ LEDGERS = {
     "licensing.PoolTransition",
     "licensing.PurchaseLine",
     "licensing.ReservationTransition",
+    "licensing.RumMeasurement",
+    "licensing.RumReport",
     "licensing.TermNotice",
     "licensing.UsageChange",
     "pki.CaLogBatch",

@@ -20,6 +20,7 @@ from licensing.models import (
     HaGroup,
     License,
     LicenseFamily,
+    Meter,
     Origin,
     OwnershipRecord,
     Pool,
@@ -27,6 +28,8 @@ from licensing.models import (
     ProductInstance,
     PurchaseLine,
     Reservation,
+    RumReport,
+    RumUpload,
 )
 from licensing.services.devices.tokens import create_token
 from pki.services import vault
@@ -122,6 +125,16 @@ def world(
         **here, server=server, kind="synchronization", state="applied", digest="x", size=0, created_at=NOW,
         created_by_kind="system", finished_at=NOW,
     )  # fmt: skip
+    meter = Meter.objects.create(smart_account=acme, udi="P:S", tag="tag")
+    upload = RumUpload.objects.create(
+        **here, channel="upload", created_at=NOW, created_by_kind="system", results=[{"virtual_account": engineering.pk,
+        "status": "ACCEPTED", "udi": "P:S", "report_id": 1, "sudi": {}, "software_tag": "x"}],
+    )  # fmt: skip
+    report = RumReport.objects.create(
+        **here, meter=meter, udi="P:S", report_id=1, payload="{}", digest="x", signing_type="builtin",
+        is_verified=False, is_closed=True, channel="device", software_tag="x", period_start=NOW, period_end=NOW,
+        unmeasured_seconds=0, peak=0, received_at=NOW,
+    )  # fmt: skip
     tag = AccountTag.objects.create(smart_account=acme, name="x", created_at=NOW)
     return {
         "acme": acme, "engineering": engineering, "neighbouring": neighbouring, "olivia": olivia,
@@ -130,6 +143,7 @@ def world(
         "membership": membership.pk, "va": engineering.pk, "tag": tag.pk, "record": record.pk, "line": line.pk,
         "transfer": transfer.pk, "family": family.pk, "license": license.pk, "code": code.pk,
         "server": server.uuid, "exchange": exchange.pk,
+        "upload": upload.pk, "report": report.pk,
     }  # fmt: skip
 
 
@@ -152,6 +166,8 @@ def address_of(route: str, world: dict[str, Any]) -> str:
         "<int:code>": world["code"],
         "<uuid:uuid>": world["server"],
         "<int:exchange>": world["exchange"],
+        "<int:upload>": world["upload"],
+        "<int:report>": world["report"],
         "<int:alert_id>": world["alert"],
         "<int:request_id>": world["wanted"] if "operator" in route else world["request"],
         "<int:pk>": world.get(key, ""),
@@ -183,7 +199,11 @@ def visit(route: str, world: dict[str, Any], *, browser: Client, bearer: str) ->
     address = address_of(route, world)
     if not route.startswith(API):
         return browser.get(address).status_code
-    headers = {"Authorization": f"Bearer {bearer}"}
+    headers = {
+        "Authorization": f"Bearer {bearer}",
+        "X-CSW-SMART-ACCOUNT-ID": str(world["acme"].pk),
+        "X-CSW-VIRTUAL-ACCOUNT-ID": str(world["engineering"].pk),
+    }
     answer = Client().get(address, headers=headers)
     if answer.status_code == 405:
         answer = Client().post(address, b"{}", content_type="application/json", headers=headers)

@@ -35,6 +35,7 @@ from licensing.services.devices.sessions import (
 )
 from licensing.services.exchange.endpoints import report_endpoints
 from licensing.services.exchange.export import authorize_export
+from licensing.services.exchange.rum.message import take_usage_reports
 from licensing.services.exchange.third_party import fetch_third_party_key
 from pki.errors import RequestClosed
 
@@ -61,6 +62,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     RequestType.ENDPOINT_REPORT: report_endpoints,
     RequestType.EXPORT_AUTHORIZATION: authorize_export,
     RequestType.THIRD_PARTY_KEY: fetch_third_party_key,
+    RequestType.RUM_REPORT: take_usage_reports,
 }
 
 

@@ -4,7 +4,15 @@ import base64
 
 import pytest
 
-from licensing.codecs.soap import FaultCode, SoapInvalid, SoapVersion, open_envelope, render_fault, wrap_message
+from licensing.codecs.soap import (
+    MAX_ENVELOPE,
+    FaultCode,
+    SoapInvalid,
+    SoapVersion,
+    open_envelope,
+    render_fault,
+    wrap_message,
+)
 
 MESSAGE = b'{"request": "x", "signature": null}'
 ENCODED = base64.b64encode(MESSAGE).decode()
@@ -76,7 +84,7 @@ EXTERNAL = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
         (envelope(licence("")), "is empty"),
         (b'<Envelope xmlns="urn:other"/>', "SOAP 1.1 or 1.2"),
         (envelope(licence(), prolog='<?xml version="1.0" encoding="ISO-8859-1"?>'), "UTF-8"),
-        (envelope(licence("A" * (1024 * 1024))), "longer than"),
+        (envelope(licence("A" * MAX_ENVELOPE)), "longer than"),
     ],
 )
 def test_what_is_no_envelope_of_ours(body, reason):

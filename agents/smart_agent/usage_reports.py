@@ -1,0 +1,126 @@
+"""Usage reports (ISO/IEC 19770-4, version 2.0): made, signed, carried. Pure: no clock, no files, no network.
+
+A report waits until the server says that it has it: `ACCEPTED`, or `DUPLICATE` where it had it already.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from agents.common.signatures import sign
+from agents.smart_agent.errors import VerificationFailed
+from agents.smart_agent.messages import Response
+from agents.smart_agent.state import Identity, Product, Rum, State, WaitingReport
+
+KEPT: Final = frozenset({"ACCEPTED", "DUPLICATE"})
+VERIFIABLE, BUILTIN = "SHA256withRSA", "builtin"
+SOFTWARE_VERSION: Final = "1.0"
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    report_id: int | None
+    status: str
+
+
+class Acknowledgements(msgspec.Struct, frozen=True):
+    acknowledgements: list[Acknowledged]
+
+
+def make_payload(product: Product, *, report_id: int, tag: str, count: int, start: int, end: int) -> str:
+    """One measurement from `start` to `end`, Unix seconds; the text is what is signed."""
+    sudi = msgspec.to_builtins(product.sudi)
+    content = {
+        "version": "2.0",
+        "asset_identification": {
+            "report_id": report_id,
+            "asset": {"name": product.software_tag},
+            "instance": {"sudi": sudi},
+        },
+        "meta": {
+            "entitlement_tag": tag,
+            "software_version": SOFTWARE_VERSION,
+            "ha_udi": [{"role": "Active", "sudi": sudi}],
+        },
+        "measurements": [
+            {
+                "log_time": end,
+                "metric_name": "ENTITLEMENT",
+                "start_time": start,
+                "end_time": end,
+                "sample_interval": end - start,
+                "num_samples": 1,
+                "meta": {"close_reason": "CurrentUsageRequested"},
+                "value": {"type": "COUNT", "value": str(count)},
+            }
+        ],
+    }
+    return msgspec.json.encode(content).decode()
+
+
+def sign_payload(payload: str, product: Product, identity: Identity | None, key: rsa.RSAPrivateKey | None) -> Any:
+    """By the key of the ID certificate; a product that has none can only say what it is."""
+    if identity is not None and key is not None:
+        value = sign(key, payload.encode())
+        return {"signing_type": VERIFIABLE, "key": identity.id_cert_serial, "value": value}
+    digest = base64.b64encode(hashlib.sha256(payload.encode()).digest()).decode()
+    return {"signing_type": BUILTIN, "key": product.software_tag, "value": digest}
+
+
+def measure(
+    state: State, product: Product, key: rsa.RSAPrivateKey | None, use: Mapping[str, int], *, seconds: int, now: int
+) -> Rum:
+    """A report for each license, of the `seconds` up to `now` (Unix ms), behind those that wait already.
+
+    With 0 from where the last ones ended, the first time from the registration.
+    """
+    end = now // 1000
+    began = state.rum.measured_until or (state.identity.registered_at // 1000 if state.identity else end)
+    start = max(0, end - seconds if seconds else min(began, end))
+    last, made = state.rum.last_id, []
+    for tag, count in use.items():
+        last = max(last + 1, end)
+        payload = make_payload(product, report_id=last, tag=tag, count=count, start=start, end=end)
+        signature = sign_payload(payload, product, state.identity, key)
+        made.append(WaitingReport(report_id=last, tag=tag, payload=payload, signature=signature))
+    return Rum(waiting=[*state.rum.waiting, *made], measured_until=end, last_id=last)
+
+
+def usage_data(waiting: Iterable[WaitingReport]) -> dict[str, Any]:
+    """The `data` of a RUM_REPORT."""
+    return {"reports": [{"payload": one.payload, "signature": one.signature} for one in waiting]}
+
+
+def read_acknowledgements(response: Response) -> dict[int, str]:
+    """The status of each report. Raises VerificationFailed."""
+    try:
+        told = msgspec.convert(response.data, Acknowledgements).acknowledgements
+    except msgspec.ValidationError as error:
+        raise VerificationFailed(f"The answer to the usage reports is incomplete: {error}.") from None
+    return {one.report_id: one.status for one in told if one.report_id is not None}
+
+
+def still_waiting(rum: Rum, statuses: Mapping[int, str]) -> Rum:
+    waiting = [one for one in rum.waiting if statuses.get(one.report_id) not in KEPT]
+    return msgspec.structs.replace(rum, waiting=waiting)
+
+
+def as_xml(waiting: Sequence[WaitingReport]) -> bytes:
+    """The file in which a product without a connection saves its reports, to be uploaded by a person."""
+    parts = []
+    for one in waiting:
+        content = msgspec.json.encode({"payload": one.payload, "signature": one.signature}).decode()
+        # JSON of JSON holds no `]]>` but in a tag's name, where it may be written otherwise.
+        content = content.replace("]]>", r"]]\u003e")
+        parts.append(f"<RUMReport><![CDATA[{content}]]></RUMReport>")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<smartLicense>{"".join(parts)}</smartLicense>\n'.encode()
+
+
+def describe(waiting: Sequence[WaitingReport], statuses: Mapping[int, str]) -> list[dict[str, Any]]:
+    return [
+        {"report_id": one.report_id, "tag": one.tag, "status": statuses.get(one.report_id, "waiting")}
+        for one in waiting
+    ]

@@ -1,0 +1,1 @@
+"""Usage reports: judged, kept byte for byte, acknowledged once, and metered by day."""
