@@ -1,4 +1,5 @@
 from licensing.models.catalog import CatalogHead, HierarchyVersion, License, LicenseChange, LicenseFamily, SoftwareTag
+from licensing.models.device_calls import DeviceCall
 from licensing.models.devices import (
     DuplicateFinding,
     HaGroup,
@@ -32,6 +33,7 @@ __all__ = [
     "AuthorizationCode",
     "AuthorizedLicense",
     "CatalogHead",
+    "DeviceCall",
     "DuplicateFinding",
     "Endpoint",
     "HaGroup",

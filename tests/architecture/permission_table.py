@@ -162,6 +162,8 @@ ROUTES: Final[dict[str, tuple[str, Permission | Access]]] = {
     f"{API}v2/{A}virtual-accounts/<str:va>/devices/remove": (VA, Manage),
     f"{API}v2/devices/reportusage": (VA, Manage),
     f"{API}v2/accounts/poll": (VA, Manage),
+    f"{API}v2/devices/authrequest": (VA, Manage),
+    f"{API}v3/licenses/summary": (VA, View),
     f"{AA}users": (ACCOUNT, Permission.MANAGE_VA_USERS),
     f"{AA}users/change-role": (ACCOUNT, Permission.MANAGE_VA_USERS),
     f"{AA}users/remove": (ACCOUNT, Permission.MANAGE_VA_USERS),

@@ -72,7 +72,7 @@ def test_the_authorization_file_holds_all_eight_certificates(plant: Plant):
     account = response[":synchronization"][":virtual_accounts"][0]
     assert (account[":name"], account[":licenses"]) == ("Engineering", [])
     assert response[":synchronization"][":third_party_providers"] == [
-        {":provider": name, ":enabled": True, ":keys": [{":name": "server", ":value": ANY}]}
+        {":provider": name, ":enabled": "true", ":keys": [{":name": "server", ":value": ANY}]}
         for name in ("SPEECHVIEW", "APNS", "PNP")
     ]
 

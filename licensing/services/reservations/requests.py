@@ -7,7 +7,8 @@ from accounts.models import SmartAccount, VirtualAccount
 from cssm.common.actor import Actor
 from cssm.common.errors import Conflict, Invalid
 from cssm.common.permissions import Permission
-from licensing.codecs.request_code import WHERE, Part, RequestCode, read_request_code
+from licensing.codecs.device_udi import DeviceUdi
+from licensing.codecs.request_code import WHERE, Part, RequestCode, make_request_code, read_request_code
 from licensing.models import Reservation, SoftwareTag
 from licensing.services.catalog.lookup import find_software
 from licensing.states import ReservationKind
@@ -41,6 +42,24 @@ def read_request(text: str) -> ReadRequest:
         )
     fitting = [tag for tag in known if code.udi.pid in tag.product_ids.split()]
     return ReadRequest(code, (fitting or known)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRequest(ReadRequest):
+    """A request for a device that shows no code: a program names it. `number` tells its requests from each other."""
+
+    number: int = 0
+
+    @property
+    def text(self) -> str:
+        return f"AUTHREQUEST:{self.code.udi.udi}:{self.number}"
+
+
+def request_for_device(*, smart_account_id: int, udi: DeviceUdi) -> DeviceRequest:
+    """The next request of the device; of its software we know as much as its PID says."""
+    code = make_request_code(kind=ReservationKind.SPECIFIC, sequence="", udi=udi, software_tag=udi.pid)
+    number = Reservation.objects.filter(smart_account=smart_account_id, udi=udi.udi).count() + 1
+    return DeviceRequest(code, SoftwareTag(tag=udi.pid, short_hash=code.software_hash), number)
 
 
 def require_manage(actor: Actor, place: VirtualAccount | Reservation) -> None:

@@ -11,15 +11,13 @@ from accounts.services.actors import actor_for_user
 from accounts.services.smart_accounts import set_account_flags
 from accounts.states import ExportStatus
 from cssm.common.errors import Conflict, Invalid, NotFound
-from licensing.models import Hold, License, ProductInstance, Reservation
+from licensing.models import Hold, ProductInstance, Reservation
 from licensing.services.devices.endings import end_compromised, remove_instance
 from licensing.services.devices.lives import advance_lives
 from licensing.services.devices.moving import transfer_instances
 from licensing.services.devices.tokens import create_token
 from licensing.services.exchange import export
-from licensing.services.insight.explain import explain_pool
 from licensing.services.pools.fold import fold_due
-from licensing.services.pools.rebuild import check_pools
 from licensing.services.reservations.bulk_returns import return_by_code
 from licensing.services.reservations.contents import Wanted
 from licensing.services.reservations.expiry import expire_reservations
@@ -29,55 +27,9 @@ from licensing.services.reservations.updates import update_reservation
 from licensing.states import InstanceState, ReservationState
 from pki.services.authorities import export_trust
 from tests.licensing.device_driver import Device
+from tests.licensing.exchange.export_cast import HSEC, ask, figures, key_of, make_restricted, return_code
 from tests.licensing.reservations.products import AirGapped, know_software
-from tests.licensing.stock import deliver, import_rows, line, live
-
-HSEC = "regid.2019-03.com.cisco.DNA_HSEC,1.0_509c41ab-05a8-431f-95fe-ec28086e8844"
-
-
-@pytest.fixture
-def hsec(engineering, now):
-    """Five units of an export-controlled license in Engineering."""
-    row = f'"{HSEC}",entitlement,Router US Export Lic. for DNA,,perpetual,ENFORCED,RESTRICTED,'
-    import_rows(
-        [row], now, columns="tag,kind,display_name,feature_name,license_type,enforcement_type,export_status,pids"
-    )
-    license = License.objects.get(tag=HSEC)
-    deliver(engineering, line(license, 5), now=now)
-    return license
-
-
-@pytest.fixture
-def admin(alice, acme):
-    return actor_for_user(alice)
-
-
-def ask(device, count=1, tag=HSEC):
-    return device.ask("EXPORT_AUTHORIZATION", {"tag": tag, "count": count})
-
-
-def key_of(device, count=1):
-    reply = ask(device, count)
-    assert reply.code is None, reply.text
-    assert reply.is_by(device.signing_cert)
-    return str(reply.data["authorization_key"])
-
-
-def return_code(device, *keys):
-    """What the product shows when it gives the last of these keys back."""
-    holder = AirGapped(serial=device.sudi["udi_serial_number"])
-    for key in keys:
-        holder.install(key)
-    return holder.return_code
-
-
-def figures(license, place, at):
-    """Reserved and free; the same live, folded, and from the records."""
-    assert check_pools(now=at) == []
-    fold_due(now=at)
-    assert check_pools(now=at) == []
-    pool = live(license, place, at)
-    return pool.now_reserved, pool.now_free
+from tests.licensing.stock import deliver, line
 
 
 def test_a_key_names_the_product_its_registration_and_one_entitlement(registered, hsec, engineering, now, tmp_path):
@@ -370,42 +322,3 @@ class TestEnding:
         assert (instance.state, instance.holds_export_key) == (InstanceState.REGISTERED, False)
         registered.now = end
         assert ask(registered, 1, tag="TERMED").data["authorization_key"] != text
-
-
-def make_restricted(tag, now):
-    columns = "tag,kind,display_name,feature_name,license_type,enforcement_type,export_status,pids"
-    import_rows([f"{tag},entitlement,{tag} name,,perpetual,,RESTRICTED,"], now, columns=columns)
-    return License.objects.get(tag=tag)
-
-
-class TestShown:
-    @pytest.fixture(autouse=True)
-    def key(self, registered, hsec):
-        return key_of(registered, 2)
-
-    def test_a_pool_explains_what_is_held_by_a_key(self, hsec, engineering, admin, now):
-        pool = live(hsec, engineering, now)
-        found = explain_pool(pool=pool, actor=admin, now=now)
-        assert [(part.quantity, part.request_code) for part in found.reservations] == [(2, None)]
-
-    def test_the_page_of_the_instance_shows_it_and_takes_its_return_code(
-        self, alice_client, registered, key, hsec, engineering, now
-    ):
-        url = f"/accounts/acme.example/inventory/Engineering/instances/{registered.piid}/"
-        page = alice_client.get(url).content.decode()
-        assert "Export authorization keys" in page
-        assert "Router US Export Lic. for DNA" in page
-        action = f"{url}export-keys/return/"
-        assert action in page
-        assert alice_client.post(action, {"code": "nonsense"}).status_code == 422
-        assert alice_client.post(action, {"code": return_code(registered, key)}).status_code == 302
-        assert not Hold.objects.exists()
-        assert "Export authorization keys" not in alice_client.get(url).content.decode()
-
-    def test_the_board_leads_to_the_instance(self, alice_client, registered):
-        page = alice_client.get("/accounts/acme.example/inventory/all/reservations/").content.decode()
-        assert "Export key" in page
-        assert f"/inventory/Engineering/instances/{registered.piid}/" in page
-        assert f"/reservations/{registered.piid}/" not in page
-        gone = alice_client.get(f"/accounts/acme.example/inventory/Engineering/reservations/{registered.piid}/")
-        assert gone.status_code == 404
