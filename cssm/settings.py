@@ -298,6 +298,11 @@ KEY_POOL_SIZE: int = env.int("KEY_POOL_SIZE", 2000)
 THREE_TIER_DELAY_HOURS: int = env.int("THREE_TIER_DELAY_HOURS", 48)
 # Failed products of one Virtual Account that may share their licenses with their replacements at a time.
 REHOST_LIMIT: int = env.int("REHOST_LIMIT", 3)
+# Whose keys products may ask for, each with the class that gets them: `SPEECHVIEW=path.to.Class,…`, empty for none.
+_SANDBOX: Final = "licensing.services.exchange.sandbox.SandboxProvider"
+THIRD_PARTY_PROVIDERS: dict[str, str] = env.dict(
+    "THIRD_PARTY_PROVIDERS", default=dict.fromkeys(("SPEECHVIEW", "APNS", "PNP"), _SANDBOX)
+)
 MAX_UPLOAD_BYTES: int = env.int("MAX_UPLOAD_BYTES", 1024 * 1024 * 1024)
 DEVICE_BODY_LIMIT: Final = 1024 * 1024
 DEVICE_REPORT_LIMIT: Final = 16 * 1024 * 1024

@@ -11,6 +11,7 @@ class LicensingConfig(AppConfig):
     def ready(self) -> None:
         # Services import models, which exist only now.
         from accounts.services.virtual_accounts import register_occupancy_check  # noqa: PLC0415  see above
+        from licensing.services.devices.ha_groups import register_succession  # noqa: PLC0415  see above
         from licensing.services.devices.notice_alerts import register_notices  # noqa: PLC0415  see above
         from licensing.services.devices.occupancy import find_devices  # noqa: PLC0415  see above
         from licensing.services.devices.tags import register_tag_events  # noqa: PLC0415  see above
@@ -22,6 +23,7 @@ class LicensingConfig(AppConfig):
         from licensing.services.ownership.term_alerts import register_term_alerts  # noqa: PLC0415  see above
         from licensing.services.pools.alerting import register_shortages  # noqa: PLC0415  see above
         from licensing.services.reservations.alerting import register_reservation_alerts  # noqa: PLC0415  see above
+        from licensing.services.reservations.export_keys import register_export_keys  # noqa: PLC0415  see above
         from licensing.services.reservations.following import register_reserved_products  # noqa: PLC0415  see above
         from licensing.services.reservations.vocabulary import (  # noqa: PLC0415  see above
             register_reservation_events,
@@ -37,7 +39,9 @@ class LicensingConfig(AppConfig):
         register_rum_events()
         register_reservation_events()
         register_reservation_alerts()
+        register_succession()
         register_reserved_products()
+        register_export_keys()
         register_occupancy_check(describe_pools)
         register_occupancy_check(find_devices)
         register_occupancy_check(find_conversions)

@@ -7,6 +7,7 @@ from licensing.views import (
     duplicates,
     events,
     explain,
+    export_keys,
     history,
     instances,
     inventory,
@@ -124,6 +125,11 @@ portal_urlpatterns = [
     path(f"{VA}instances/transfer/", moves.TransferInstances.as_view(), name="transfer_instances"),
     path(f"{VA}instances/<uuid:piid>/", instances.InstanceDialog.as_view(), name="instance"),
     path(f"{VA}instances/<uuid:piid>/remove/", removal.RemoveInstance.as_view(), name="remove_instance"),
+    path(
+        f"{VA}instances/<uuid:piid>/export-keys/return/",
+        export_keys.ReturnExportKey.as_view(),
+        name="return_export_key",
+    ),
     path(f"{VA}events/", events.EventsTab.as_view(), name="events"),
 ]
 

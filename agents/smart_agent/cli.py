@@ -19,6 +19,7 @@ from agents.smart_agent.report import describe_outcome
 from agents.smart_agent.reservation_commands import add_reservation_commands
 from agents.smart_agent.rum_commands import add_rum_command
 from agents.smart_agent.running import add_running
+from agents.smart_agent.special_commands import add_special_commands
 from agents.smart_agent.state import Product, StateStore
 from agents.smart_agent.transport import KINDS, place_url
 
@@ -77,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_conversion_commands(add)
     add_rum_command(add, _parse_use)
     add_reservation_commands(add)
+    add_special_commands(add)
     add_running(commands.add_parser, common)
     add("status", _status, "Show states, time left and deadlines.")
     return parser

@@ -18,7 +18,7 @@ from agents.smart_agent.registration import Registration, describe_host, load_ro
 from agents.smart_agent.renewal import acknowledgement, adopt_renewal, request_renewal
 from agents.smart_agent.reservations import Reservations
 from agents.smart_agent.state import Authorization, Conversion, Entitlement, Identity, Plan, Product, State, StateStore
-from agents.smart_agent.transport import Transport, open_transport, place_url
+from agents.smart_agent.transport import Fetching, Transport, open_transport, place_url
 
 MAX_COUNT: Final = 10**9
 TEMPORARY_REFUSALS: Final = frozenset({"INTERNAL", "RATE_LIMITED", "OK_TRY_AGAIN"})
@@ -71,6 +71,10 @@ class SmartAgent:
     def now(self) -> int:
         """The agent's clock, Unix ms."""
         return self._now()
+
+    def time(self) -> datetime:
+        """The agent's clock."""
+        return self._clock()
 
     def peek(self) -> State:
         """What is remembered, brought up to this moment; reads only."""
@@ -258,6 +262,31 @@ class SmartAgent:
                     raise
             status.forget_identity(state)
             return self._keep(state)
+
+    def ask(
+        self, request_type: RequestType, data: dict[str, Any], note: Callable[[State, Response], None]
+    ) -> dict[str, Any]:
+        """Ask as a registered product; `note` puts the answer into the memory, or raises. Returns the status."""
+        with self._store.locked() as state:
+            identity = self._finish_renewal(state)
+            note(state, self._ask(state, identity, request_type, data))
+            return self._keep(state)
+
+    def change(self, note: Callable[[State], None]) -> dict[str, Any]:
+        """Change the memory without asking anyone. Returns the status."""
+        with self._store.locked() as state:
+            self._require_identity(state)
+            note(state)
+            return self._keep(state)
+
+    def fetch(self, path: str) -> bytes:
+        """What the server shows to everybody; nothing of it is verified."""
+        state = self.peek()
+        self._require_identity(state)
+        transport = self._connect(state.url)
+        if not isinstance(transport, Fetching):
+            raise UsageError("Nothing can be fetched from this server. Give it as a file.")
+        return transport.fetch(path)
 
     def _ask(self, state: State, identity: Identity, request_type: RequestType, data: dict[str, Any]) -> Response:
         """Any answer of status OK shows that the server has seen the new key, and answers all that went before."""

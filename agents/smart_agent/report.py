@@ -6,6 +6,7 @@ CODES: Final = {
     "reserve-request": ("Request code, to be entered in the portal", "request_code"),
     "reserve-install": ("Installed. Confirmation code, to be entered in the portal", "confirmation_code"),
     "reserve-return": ("Return code, to be entered in the portal", "return_code"),
+    "export": ("Key", "authorization_key"),
 }
 
 
@@ -19,8 +20,12 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
         return f"Renewed: the ID certificate expires at {outcome['id_certificate_expires_at']}."
     if command in ("convert", "poll"):
         return _describe_conversion(outcome["conversion"])
+    if command == "export" and "return_code" in outcome:
+        command = "reserve-return"
     if command in CODES:
         return f"{CODES[command][0]}: {outcome[CODES[command][1]]}"
+    if command == "third-party":
+        return "\n".join(f"{key['name']}: {key['value']}" for key in outcome["keys"])
     if command == "rum":
         told = ", ".join(f"{one['report_id']} {one['status']}" for one in outcome["reports"])
         return f"{'Saved' if 'file' in outcome else 'Reported'}: {told or 'nothing is in use'}."

@@ -24,6 +24,7 @@ from agents.smart_agent.errors import UsageError, VerificationFailed
 
 ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 SPECIFIC: Final = "C"
+EXPORT: Final = "EXPORT"
 UNIVERSAL: Final = "D"
 MAX_SIZE: Final = 1024 * 1024
 _UNIVERSAL_BODY: Final = 118
@@ -35,7 +36,7 @@ _TEXT: Final = rb"[^<>]*"
 _ENTITLEMENT: Final = (
     rb"<entitlement><tag>(" + _TEXT + rb")</tag><count>([1-9][0-9]{0,17})</count>"
     rb"<startDate>([0-9]{4}-[0-9]{2}-[0-9]{2}|)</startDate><endDate>([0-9]{4}-[0-9]{2}-[0-9]{2}|)</endDate>"
-    rb"<licenseType>(PERPETUAL|TERM|SUBSCRIPTION|DEMO)</licenseType><displayName>(" + _TEXT + rb")</displayName>"
+    rb"<licenseType>(PERPETUAL|TERM|SUBSCRIPTION|DEMO|EXPORT)</licenseType><displayName>(" + _TEXT + rb")</displayName>"
     rb"<tagDescription>" + _TEXT + rb"</tagDescription><subscriptionID>(" + _TEXT + rb")</subscriptionID></entitlement>"
 )
 _ONE: Final = re.compile(_ENTITLEMENT)
@@ -94,7 +95,20 @@ def read_authorization(
         raise VerificationFailed("The file is too large for an authorization code.")
     if kind == UNIVERSAL:
         return _read_universal(content, udis, signer)
-    return _read_specific(content, udis, signer)
+    authorization = _read_specific(content, udis, signer)
+    if any(each.license_type == EXPORT for each in authorization.entitlements):
+        raise VerificationFailed("This is an export authorization key, not a reservation.")
+    return authorization
+
+
+def read_export_key(content: bytes, *, udi: str, signer: ec.EllipticCurvePublicKey) -> Authorization:
+    """The export authorization key, with its one entitlement. Raises VerificationFailed."""
+    if len(content) > MAX_SIZE:
+        raise VerificationFailed("The answer is too large for an authorization key.")
+    authorization = _read_specific(content, [udi], signer)
+    if [each.license_type for each in authorization.entitlements] != [EXPORT]:
+        raise VerificationFailed("This is a reservation, not an export authorization key.")
+    return authorization
 
 
 def make_confirmation_code(*, udi: str, sequence: str, authorization: Authorization) -> str:

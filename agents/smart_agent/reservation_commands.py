@@ -38,8 +38,8 @@ def _request(agent: SmartAgent, options: argparse.Namespace) -> dict[str, Any]:
         product = Product(sudi=sudi, software_tag=options.software_tag or options.pid)
     return agent.reservations.request(
         product=product,
-        root=_read_certificate(options.trust),
-        signer=_read_certificate(options.signer),
+        root=read_certificate(options.trust),
+        signer=read_certificate(options.signer),
         universal=options.universal,
     )
 
@@ -52,7 +52,7 @@ def _return(agent: SmartAgent, _: argparse.Namespace) -> dict[str, Any]:
     return agent.reservations.give_back()
 
 
-def _read_certificate(path: Path | None) -> str:
+def read_certificate(path: Path | None) -> str:
     if path is None:
         return ""
     try:

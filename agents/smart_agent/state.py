@@ -121,6 +121,15 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     poll_at: int = 0
 
 
+class ExportKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key for an export-controlled license, or that it was given back. `newest` as in `Reservation`."""
+
+    tag: str
+    authorization: Authorized | None = None
+    newest: int = 0
+    return_code: str = ""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the schedule must remember between starts: retries that are due, and what has been said when.
 
@@ -172,6 +181,7 @@ class State(msgspec.Struct, kw_only=True):
     pending: dict[str, Pending] = {}
     reservation: Reservation = Reservation()
     conversion: Conversion | None = None
+    export_keys: list[ExportKey] = []
     plan: Plan = Plan()
     rum: Rum = Rum()
 

@@ -87,8 +87,11 @@ def settle(state: State, now: int) -> None:
 
 
 def forget_identity(state: State) -> None:
-    """Back to UNIDENTIFIED; what is consumed stays consumed, and a registration under way goes on."""
-    state.identity = None
+    """Back to UNIDENTIFIED; what is consumed stays consumed, and a registration under way goes on.
+
+    Export keys were for that registration.
+    """
+    state.identity, state.export_keys = None, []
     state.renewal, state.renewal_key = None, ""
     state.authorization = None
     if state.conversion is not None and state.conversion.poll_id is not None:
@@ -120,6 +123,9 @@ def describe(state: State, now: int) -> dict[str, Any]:
         "entitlements": msgspec.to_builtins(state.use),
         "reservation": _describe_reservation(state),
         "conversion": _describe_conversion(state),
+        "export_keys": [
+            msgspec.to_builtins(key.authorization.entitlements[0]) for key in state.export_keys if key.authorization
+        ],
         "pending": sorted(state.pending),
         "url": state.url or None,
     }

@@ -2,7 +2,8 @@
 
 import http.client
 import ssl
-from typing import Final, Protocol
+from collections.abc import Mapping
+from typing import Final, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from agents.smart_agent import call_home
@@ -20,6 +21,12 @@ MAX_ANSWER: Final = 4 * 1024 * 1024
 class Transport(Protocol):
     def send(self, body: bytes) -> bytes:
         """Carry one message and return the answer's bytes. Raises NetworkFailure, or Refused for an HTTP refusal."""
+
+
+@runtime_checkable
+class Fetching(Protocol):
+    def fetch(self, path: str) -> bytes:
+        """What is at that path of the server. Raises as `Transport.send`."""
 
 
 class SmartTransport:
@@ -45,9 +52,18 @@ class SmartTransport:
         self._timeout = timeout
 
     def send(self, body: bytes) -> bytes:
+        return self._request("POST", self._path, body, {"Content-Type": self.content_type})
+
+    def fetch(self, path: str) -> bytes:
+        before = next((self._path.removesuffix(one) for one in self.paths if self._path.endswith(one)), "")
+        return self._request("GET", before + path)
+
+    def _request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
         connection = self._connect()
         try:
-            connection.request("POST", self._path, body, {"Content-Type": self.content_type})
+            connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()
             content = answer.read(MAX_ANSWER + 1)
         except (OSError, http.client.HTTPException) as error:

@@ -29,7 +29,7 @@ TOKEN_PATHS: Final = ("as/token.oauth2", "oauth2/default/v1/token", "oauth/token
 
 v1: Patterns = [*accounts.api.urls.v1, *alerts.api.urls.v1, *licensing.api.urls.v1, *sync.api.urls.v1]
 v2: Patterns = [*accounts.api.urls.v2, *licensing.api.urls.v2]
-v3: Patterns = []
+v3: Patterns = [*licensing.api.urls.v3]
 
 calls: Patterns = [path("v1/", include(v1)), path("v2/", include(v2)), path("v3/", include(v3))]
 

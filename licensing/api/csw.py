@@ -45,6 +45,10 @@ class CswView(AccountApiView):
 
     permission = Permission.MANAGE_ASSETS
 
+    @property
+    def needed(self) -> Permission:
+        return Permission(self.permission)
+
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.method == "POST":
@@ -58,8 +62,8 @@ class CswView(AccountApiView):
         if account is None:
             raise NotFound("There is no such account, or you have no access to it.", where=SMART_ACCOUNT)
         found = get_smart_account(actor=self.actor, domain=account.domain)
-        if not self.actor.may_anywhere(Permission.MANAGE_ASSETS, smart_account_id=found.pk):
-            raise Forbidden("Your role does not allow this.", details={"permission": Permission.MANAGE_ASSETS.value})
+        if not self.actor.may_anywhere(self.needed, smart_account_id=found.pk):
+            raise Forbidden("Your role does not allow this.", details={"permission": self.needed.value})
         return found
 
     @cached_property
@@ -70,7 +74,7 @@ class CswView(AccountApiView):
         if named is None:
             raise NotFound("There is no such Virtual Account, or you have no access to it.", where=VIRTUAL_ACCOUNT)
         return get_virtual_account(
-            actor=self.actor, smart_account=self.smart_account, name=named.name, permission=Permission.MANAGE_ASSETS
+            actor=self.actor, smart_account=self.smart_account, name=named.name, permission=self.needed
         )
 
     def write_problem(self, problem: Problem) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from cssm.common.errors import Conflict, Invalid, NotFound
 from cssm.common.permissions import Permission
 from licensing.api.rows import answer_rows
 from licensing.api.shapes import DeviceResultsAnswer, Sudi, VirtualAccountsPage
+from licensing.codecs.return_code import split_return_code
 from licensing.models import Pool, ProductInstance, Reservation, Usage
 from licensing.querysets.devices import ProductInstanceQuerySet
 from licensing.services.devices.endings import remove_instance
-from licensing.services.reservations.returns import return_reservation
-from licensing.states import Compliance
+from licensing.services.reservations.returns import choose_by_code, return_reservation
+from licensing.states import Compliance, ReservationKind
 
 MAX_REMOVALS = 1000
 
@@ -136,9 +137,11 @@ class DeviceRemovalView(AccountApiView):
 
     def remove(self, row: dict[str, Any]) -> str:
         if code := row.get("returnCode"):
-            reservation = find_reservation(self.virtual_account, row["sudi"], row.get("productTagName"))
-            return_reservation(actor=self.actor, reservation=reservation, return_code=code, now=self.now)
-            return "The reservation was returned, and the product instance was removed."
+            product = (self.virtual_account, row["sudi"], row.get("productTagName"))
+            reservation = find_reservation(*product, return_code=code)
+            returned = return_reservation(actor=self.actor, reservation=reservation, return_code=code, now=self.now)
+            if returned.kind != ReservationKind.EXPORT:
+                return "The reservation was returned, and the product instance was removed."
         instance = find_instance(self.virtual_account, row["sudi"], row.get("productTagName"))
         remove_instance(actor=self.actor, instance=instance, now=self.now)
         return "The product instance was removed."
@@ -158,13 +161,22 @@ def find_instance(virtual_account: VirtualAccount, sudi: dict[str, Any], softwar
     return matches[0]
 
 
-def find_reservation(virtual_account: VirtualAccount, sudi: dict[str, Any], software_tag: str | None) -> Reservation:
-    """The product's reservation in there: the active one, or that of a failed product. Raises `NotFound`, `Invalid`."""
+def find_reservation(
+    virtual_account: VirtualAccount, sudi: dict[str, Any], software_tag: str | None, *, return_code: str | None = None
+) -> Reservation:
+    """The product's reservation in there: the active one, or that of a failed product; by a return code also one of its
+    export keys. Raises `NotFound`, `Invalid`.
+    """
     udi = udi_of(sudi)
     found = Reservation.objects.filter(virtual_account=virtual_account, udi=udi)
     if software_tag:
         found = found.filter(instance__software_tag=software_tag)
     related = found.select_related("instance", "smart_account", "virtual_account")
+    if return_code and related.active().export_keys().exists():
+        reservation = choose_by_code(related.order_by("-pk"), split_return_code(return_code))
+        if reservation is not None:
+            return reservation
+    related = related.requested()
     reservation = related.active().first() or related.returnable().order_by("-pk").first()
     if reservation is None:
         raise NotFound(f"{udi} holds no reservation in this Virtual Account.")

@@ -11,6 +11,7 @@ from cssm.common.actor import Actor
 from cssm.common.api.fields import StrictSerializer, Text, WholeNumber
 from cssm.common.clock import to_milliseconds
 from cssm.common.middleware import correlation_id_of
+from licensing.api import authorizations
 from licensing.api.csw import CswView, csw_call
 from licensing.api.usage_calls import ACTION, show_acknowledgements
 from licensing.services.exchange.rum.acknowledging import find_polled
@@ -20,7 +21,10 @@ def find_acknowledgements(actor: Actor, poll_id: int) -> dict[str, Any]:
     return show_acknowledgements(actor, find_polled(actor=actor, poll_id=poll_id))
 
 
-FINDERS: Final[Mapping[str, Callable[[Actor, int], dict[str, Any]]]] = {ACTION: find_acknowledgements}
+FINDERS: Final[Mapping[str, Callable[[Actor, int], dict[str, Any]]]] = {
+    ACTION: find_acknowledgements,
+    authorizations.ACTION: authorizations.find_authorizations,
+}
 """By action: the data of the answer. Raises `NotFound` (POLL_UNKNOWN) for what this program did not ask."""
 
 

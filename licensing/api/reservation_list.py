@@ -54,7 +54,9 @@ class ReservationRow(Shape):
     productTagName = serializers.CharField()
     virtualAccount = serializers.CharField()
     reservationType = serializers.ChoiceField(choices=[kind.name for kind in ReservationKind])
-    reservationCode = serializers.CharField(allow_null=True, help_text="Null without the right to manage.")
+    reservationCode = serializers.CharField(
+        allow_null=True, help_text="Null without the right to manage, and of export keys."
+    )
     state = serializers.ChoiceField(choices=[state.name for state in ReservationState])
     stateSince = serializers.DateTimeField()
     createdDate = serializers.DateTimeField()
@@ -152,7 +154,7 @@ def show_reservation(row: Reservation, *, may_manage: bool) -> dict[str, Any]:
         "productTagName": instance.software_tag,
         "virtualAccount": row.virtual_account.name,
         "reservationType": ReservationKind(row.kind).name,
-        "reservationCode": row.request_code if may_manage else None,
+        "reservationCode": row.request_code if may_manage and row.kind != ReservationKind.EXPORT else None,
         "state": ReservationState(row.state).name,
         "stateSince": show_moment(row.state_since),
         "createdDate": show_moment(row.created_at),

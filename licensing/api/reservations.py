@@ -27,7 +27,7 @@ from licensing.services.reservations.requests import read_request
 from licensing.services.reservations.reserve import reserve_licenses
 from licensing.services.reservations.returns import return_reservation
 from licensing.services.reservations.updates import cancel_update, update_reservation
-from licensing.states import LicenseType, Precedence, ReservationKind
+from licensing.states import REQUESTED_KINDS, LicenseType, Precedence
 
 MOST_ROWS = 1000
 # What cannot be a code is said by the row that holds it; only what nobody could have typed is refused with the body.
@@ -52,7 +52,7 @@ class Licenses(serializers.ListField):
 
 class ReservationRequest(StrictSerializer):
     reservationCode = Text(max_length=CODE, allow_blank=True, help_text="The request code that the product shows.")
-    reservationType = CaselessChoice(required=False, choices=[kind.name for kind in ReservationKind])
+    reservationType = CaselessChoice(required=False, choices=[kind.name for kind in REQUESTED_KINDS])
     licenses = Licenses(required=False, default=list)
 
 
@@ -124,7 +124,9 @@ class ReservationApiView(AccountApiView):
     permission = Permission.MANAGE_ASSETS
 
     def find(self, row: Mapping[str, Any]) -> Reservation:
-        return find_reservation(self.virtual_account, row["sudi"], row.get("productTagName"))
+        return find_reservation(
+            self.virtual_account, row["sudi"], row.get("productTagName"), return_code=row.get("returnCode")
+        )
 
     def answer_codes(self, rows: Sequence[Any], perform: Any) -> Response:
         """Rows of authorization codes; the code is null where a row failed."""

@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from accounts.api.urls import ACCOUNT, VIRTUAL_ACCOUNT
 from licensing.api import (
+    authorizations,
     conversions,
     devices,
     duplicates,
@@ -15,6 +16,7 @@ from licensing.api import (
     pools,
     reservation_list,
     reservations,
+    summary,
     tags,
     tokens,
     transfers,
@@ -62,4 +64,9 @@ v2: list[URLPattern | URLResolver] = [
     path(f"{VIRTUAL_ACCOUNT}/reserve-licenses", reservations.ReserveViewV2.as_view()),
     path("devices/reportusage", usage_calls.ReportUsageView.as_view()),
     path("accounts/poll", polls.PollView.as_view()),
+    path("devices/authrequest", authorizations.AuthRequestView.as_view()),
+]
+
+v3: list[URLPattern | URLResolver] = [
+    path("licenses/summary", summary.SummaryView.as_view()),
 ]

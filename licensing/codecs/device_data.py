@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from licensing.codecs.device_message import Long, Short, Sudi, Tag
+from licensing.codecs.device_message import PLAIN_TRIMMED, Long, Short, Sudi, Tag
 from licensing.codecs.refusals import malformed
 from licensing.codecs.strict_json import JsonInvalid, decode
 
@@ -16,6 +16,8 @@ T = TypeVar("T", bound=Struct)
 MAX_COUNT: Final = 1_000_000_000
 MAX_ENTITLEMENTS: Final = 5000
 MAX_PEERS: Final = 64
+MAX_PARAMETERS: Final = 64
+MAX_ENDPOINTS: Final = 100_000
 
 
 class RequestType(StrEnum):
@@ -28,6 +30,9 @@ class RequestType(StrEnum):
     DEREGISTRATION = "DEREGISTRATION"
     CONVERSION = "CONVERSION"
     POLL = "POLL"
+    ENDPOINT_REPORT = "ENDPOINT_REPORT"
+    EXPORT_AUTHORIZATION = "EXPORT_AUTHORIZATION"
+    THIRD_PARTY_KEY = "THIRD_PARTY_KEY"
     RUM_REPORT = "RUM_REPORT"
 
 
@@ -71,6 +76,36 @@ class Authorization(Whereabouts, forbid_unknown_fields=True, kw_only=True):
     entitlements: Annotated[list[Entitlement], Meta(max_length=MAX_ENTITLEMENTS)]
 
 
+class SeenEndpoint(Struct, forbid_unknown_fields=True):
+    identifier: Annotated[str, Meta(min_length=1, max_length=255, pattern=PLAIN_TRIMMED)]
+    type: Annotated[str, Meta(max_length=64, pattern=PLAIN_TRIMMED)]
+    tag: Tag
+
+
+class EndpointReport(Struct, forbid_unknown_fields=True):
+    """All the endpoints that a controller sees: what is absent it sees no more."""
+
+    endpoints: Annotated[list[SeenEndpoint], Meta(max_length=MAX_ENDPOINTS)]
+
+
+class ExportAuthorization(Struct, forbid_unknown_fields=True):
+    """`count` is how many units of the license the product wants a key for, in all."""
+
+    tag: Tag
+    count: Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+
+
+class ThirdPartyRequest(Struct, forbid_unknown_fields=True):
+    """`parameters` are the provider's business; all of them are text."""
+
+    provider: Literal["SPEECHVIEW", "APNS", "PNP"]
+    key_name: Annotated[str, Meta(min_length=1, max_length=255, pattern=PLAIN_TRIMMED)]
+    key_id: Long | None = None
+    parameters: (
+        Annotated[dict[Short, Annotated[str, Meta(max_length=4096)]], Meta(max_length=MAX_PARAMETERS)] | None
+    ) = None
+
+
 class Deregistration(Struct, forbid_unknown_fields=True):
     pass
 
@@ -80,6 +115,9 @@ _RENEWAL: Final = msgspec.json.Decoder(Renewal)
 _ACKNOWLEDGEMENT: Final = msgspec.json.Decoder(Acknowledgement)
 _AUTHORIZATION: Final = msgspec.json.Decoder(Authorization)
 _DEREGISTRATION: Final = msgspec.json.Decoder(Deregistration)
+_ENDPOINT_REPORT: Final = msgspec.json.Decoder(EndpointReport)
+_THIRD_PARTY_REQUEST: Final = msgspec.json.Decoder(ThirdPartyRequest)
+_EXPORT_AUTHORIZATION: Final = msgspec.json.Decoder(ExportAuthorization)
 
 
 def parse_registration(data: Raw) -> Registration:
@@ -113,6 +151,18 @@ def parse_authorization(data: Raw) -> Authorization:
 
 def parse_deregistration(data: Raw) -> Deregistration:
     return _parse(_DEREGISTRATION, data)
+
+
+def parse_endpoint_report(data: Raw) -> EndpointReport:
+    return _parse(_ENDPOINT_REPORT, data)
+
+
+def parse_export_authorization(data: Raw) -> ExportAuthorization:
+    return _parse(_EXPORT_AUTHORIZATION, data)
+
+
+def parse_third_party_request(data: Raw) -> ThirdPartyRequest:
+    return _parse(_THIRD_PARTY_REQUEST, data)
 
 
 def _parse(decoder: msgspec.json.Decoder[T], data: Raw) -> T:

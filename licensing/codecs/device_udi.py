@@ -8,7 +8,7 @@ from typing import Final
 _NAME: Final = r"[!#$%()*+./0-9:;=?@A-Z\[\]^_a-z{}~-]{1,128}"
 PID: Final = re.compile(_NAME, re.ASCII)
 SERIAL: Final = re.compile(_NAME.replace(":", "", 1), re.ASCII)
-_TEXT: Final = re.compile(r"P:([^,]{1,128}),S:([^,]{1,128})(?:,U:([0-9A-Za-z-]{1,64}))?", re.ASCII)
+_TEXT: Final = re.compile(r"P:([^,]{0,128}),S:([^,]{0,128})(?:,U:([0-9A-Za-z-]{1,64}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,10 @@ class DeviceUdi:
 
 
 def parse_udi_text(text: str) -> DeviceUdi | None:
-    """The inverse of `text`; None for anything else."""
+    """The inverse of `text`; None for anything else. Software that only has a uuid has neither PID nor serial."""
     found = _TEXT.fullmatch(text)
+    if found is not None and found[3] and not found[1] and not found[2]:
+        return DeviceUdi("", "", found[3])
     if found is None or not PID.fullmatch(found[1]) or not SERIAL.fullmatch(found[2]):
         return None
     return DeviceUdi(found[1], found[2], found[3] or "")

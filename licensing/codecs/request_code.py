@@ -18,7 +18,7 @@ from licensing.codecs.device_udi import PID, SERIAL, DeviceUdi
 from licensing.codecs.software_hash import LENGTH as HASH_LENGTH
 from licensing.codecs.software_hash import software_hash
 from licensing.codecs.typed_codes import BASE58, clean_code
-from licensing.states import ReservationKind
+from licensing.states import REQUESTED_KINDS, ReservationKind
 
 WHERE: Final = "reservationCode"
 _HEX: Final = "0123456789ABCDEF"
@@ -130,7 +130,7 @@ class _Typed:
 
 def _split(text: str) -> _Typed:
     version, sequence = text[:1].upper(), text[1:2].upper()
-    if version not in {kind.letter for kind in ReservationKind}:
+    if version not in {kind.letter for kind in REQUESTED_KINDS}:
         raise _wrong(Part.VERSION, f'A request code begins with C (specific) or D (universal), not with "{text[:1]}".')
     if not (sequence.isalpha() or sequence in _MEANT_IN_SEQUENCE):
         raise _wrong(Part.SEQUENCE, f'The second character is a letter, not "{text[1:2]}".')

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from cssm.common.errors import Invalid
 from licensing.codecs.typed_codes import BASE58, clean_code, decode_fixed, encode_fixed, in_groups
-from licensing.states import ReservationKind
+from licensing.states import REQUESTED_KINDS, ReservationKind
 
 WHERE: Final = "returnCode"
 BODY: Final = 50
@@ -53,7 +53,7 @@ def split_return_code(text: str) -> ReturnCode:
     """The parts. Raises `Invalid` (RETURN_CODE_INVALID) for what cannot be one, or what `clean_code` raises."""
     code = clean_code(text, where=WHERE, longest=300).replace("-", "")
     letter, body = code[:1].upper(), code[1:]
-    if letter not in {kind.letter for kind in ReservationKind}:
+    if letter not in {kind.letter for kind in REQUESTED_KINDS}:
         raise _wrong(f'A return code begins with C (specific) or D (universal), not with "{code[:1]}".')
     strange = next((character for character in body if character not in BASE58 and character not in _MEANT), None)
     if strange is not None:

@@ -1,5 +1,6 @@
 from licensing.models.catalog import CatalogHead, HierarchyVersion, License, LicenseChange, LicenseFamily, SoftwareTag
 from licensing.models.conversions import Conversion, ConversionLine, ConvertedLine
+from licensing.models.device_calls import DeviceCall
 from licensing.models.devices import (
     DuplicateFinding,
     HaGroup,
@@ -14,6 +15,7 @@ from licensing.models.devices import (
     UdiClaim,
     Usage,
 )
+from licensing.models.endpoints import Endpoint
 from licensing.models.ownership import Allocation, Order, OwnershipRecord, PurchaseLine, TermNotice
 from licensing.models.pending_answers import PendingAnswer
 from licensing.models.pools import HistoryCompaction, Pool, PoolCheck, PoolDelta, PoolTransition, PoolUnit, UsageChange
@@ -25,6 +27,7 @@ from licensing.models.reservations import (
     ReservationTransition,
 )
 from licensing.models.snapshots import Snapshot, SnapshotAccount, StagedInstance, StagedUse
+from licensing.models.third_party import ThirdPartyKey
 from licensing.models.usage_reports import Meter, MeteredDay, RumMeasurement, RumReport, RumUpload
 
 __all__ = [
@@ -35,7 +38,9 @@ __all__ = [
     "Conversion",
     "ConversionLine",
     "ConvertedLine",
+    "DeviceCall",
     "DuplicateFinding",
+    "Endpoint",
     "HaGroup",
     "HierarchyVersion",
     "HistoryCompaction",
@@ -73,6 +78,7 @@ __all__ = [
     "StagedInstance",
     "StagedUse",
     "TermNotice",
+    "ThirdPartyKey",
     "UdiClaim",
     "Usage",
     "UsageChange",

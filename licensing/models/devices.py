@@ -14,7 +14,7 @@ from licensing.querysets.devices import (
     ProductInstanceQuerySet,
     UsageQuerySet,
 )
-from licensing.states import DuplicateKind, InstanceState, KeyState, NoticeKind, TokenState, UsageKind
+from licensing.states import DuplicateKind, InstanceState, KeyState, NoticeKind, TokenState, UsageKind, UsageSource
 from pki.models import StoredKey
 
 
@@ -123,6 +123,7 @@ class ProductInstance(models.Model):
     )
     claim_lost = models.BooleanField(default=False, help_text="its UDI counts elsewhere")
     export_controlled_allowed = models.BooleanField(default=True)
+    holds_export_key = models.BooleanField(default=False, help_text="until it is returned, nobody else ends it")
     token = models.ForeignKey(IdToken, null=True, blank=True, on_delete=models.PROTECT, related_name="instances")
     registered_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -140,6 +141,11 @@ class ProductInstance(models.Model):
 
     def __str__(self) -> str:
         return self.udi
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the product may go on using licenses whatever we do: only what it gives back is free again."""
+        return self.state == InstanceState.RESERVED or self.holds_export_key
 
     @property
     def is_direct(self) -> bool:
@@ -267,7 +273,10 @@ class RegistrationReceipt(models.Model):
 
 
 class Usage(models.Model):
-    """What an instance reports to use of one tag, now. Only `counted` rows are in a pool."""
+    """What an instance reports to use of one tag, now. Only `counted` rows are in a pool.
+
+    A controller's endpoints are use of their own, beside what it reports of the same tag by itself.
+    """
 
     smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+")
     virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="+")
@@ -276,6 +285,9 @@ class Usage(models.Model):
     tag = models.CharField(max_length=255)
     license = models.ForeignKey(License, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     kind = models.CharField(max_length=20, choices=[(k.value, k.value) for k in UsageKind])
+    source = models.CharField(
+        max_length=10, choices=[(s.value, s.value) for s in UsageSource], default=UsageSource.REPORT
+    )
     quantity = models.BigIntegerField()
     since = models.DateTimeField()
 
@@ -283,7 +295,7 @@ class Usage(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["instance", "tag"], name="usage_once"),
+            models.UniqueConstraint(fields=["instance", "tag", "source"], name="usage_once"),
             models.CheckConstraint(condition=models.Q(quantity__gte=0), name="usage_not_negative"),
         ]
         indexes = [models.Index(fields=["virtual_account", "license"])]

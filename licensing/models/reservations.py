@@ -24,6 +24,7 @@ from licensing.states import (
 
 class Reservation(models.Model):
     """What one product holds. The product is a product instance in state `reserved`; its PIID is the reservation's.
+    That of an export key is a registered product, which may hold one key for each license.
 
     `rehosted_from` is the reservation of the failed product that this one replaces. `is_shared`: there was no surplus
     for both, so the licenses are counted once, under the failed product's reservation, until that one is returned.
@@ -31,11 +32,11 @@ class Reservation(models.Model):
 
     smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+")
     virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="reservations")
-    instance = models.OneToOneField(ProductInstance, on_delete=models.PROTECT, related_name="reservation")
+    instance = models.ForeignKey(ProductInstance, on_delete=models.PROTECT, related_name="reservations")
     kind = models.CharField(max_length=10, choices=[(k.value, k.label) for k in ReservationKind])
     state = models.CharField(max_length=20, choices=[(s.value, s.label) for s in ReservationState])
-    request_code = models.CharField(max_length=300)
-    sequence = models.CharField(max_length=1, help_text="the second letter of the request code")
+    request_code = models.CharField(max_length=300, help_text="of an export key a name of ours")
+    sequence = models.CharField(max_length=1, blank=True, help_text="the second letter of the request code")
     udi = models.CharField(max_length=400)
     rehosted_from = models.OneToOneField(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="rehosted_to"
@@ -53,8 +54,13 @@ class Reservation(models.Model):
             models.UniqueConstraint(fields=["smart_account", "request_code"], name="reservation_once_per_request"),
             models.UniqueConstraint(
                 fields=["udi"],
-                condition=models.Q(state__in=sorted(ACTIVE_RESERVATIONS)),
+                condition=models.Q(state__in=sorted(ACTIVE_RESERVATIONS)) & ~models.Q(kind=ReservationKind.EXPORT),
                 name="reservation_once_per_product",
+            ),
+            models.UniqueConstraint(
+                fields=["instance"],
+                condition=~models.Q(kind=ReservationKind.EXPORT),
+                name="reservation_once_per_instance",
             ),
         ]
         indexes = [
@@ -65,6 +71,12 @@ class Reservation(models.Model):
 
     def __str__(self) -> str:
         return self.udi
+
+    @property
+    def path(self) -> str:
+        """Of the page that shows it, below that of its Virtual Account."""
+        place = "instances" if self.kind == ReservationKind.EXPORT else "reservations"
+        return f"{place}/{self.instance.piid}/"
 
 
 class AuthorizationCode(models.Model):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 from django.db.models import Q
 
 from cssm.common.querysets import TenantQuerySet
-from licensing.states import ACTIVE_RESERVATIONS, AuthorizationState, ReservationState
+from licensing.states import ACTIVE_RESERVATIONS, AuthorizationState, ReservationKind, ReservationState
 
 if TYPE_CHECKING:
     from licensing.models import AuthorizationCode, Hold, Reservation, ReservationTransition
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 class ReservationQuerySet(TenantQuerySet["Reservation"]):
     def active(self) -> Self:
         return self.filter(state__in=ACTIVE_RESERVATIONS)
+
+    def requested(self) -> Self:
+        """Made by people with a request code, and changed by them."""
+        return self.exclude(kind=ReservationKind.EXPORT)
+
+    def export_keys(self) -> Self:
+        return self.filter(kind=ReservationKind.EXPORT)
 
     def returnable(self) -> Self:
         """Active ones, and those of failed products whose return code was never entered."""

@@ -5,6 +5,7 @@ from typing import Final
 
 from cssm.common.text import Badge, Tone, mark
 from licensing.states.reservations import ACTIVE_RESERVATIONS as ACTIVE_RESERVATIONS
+from licensing.states.reservations import REQUESTED_KINDS as REQUESTED_KINDS
 from licensing.states.reservations import RESERVATION_MOVES as RESERVATION_MOVES
 from licensing.states.reservations import AuthorizationState as AuthorizationState
 from licensing.states.reservations import ReservationCause as ReservationCause
@@ -291,6 +292,29 @@ class UsageKind(StrEnum):
     COUNTED = "counted"
     INVALID_TAG = "invalid_tag"
     EXPORT_RESTRICTED = "export_restricted"
+
+
+class ThirdParty(StrEnum):
+    """Whose keys products ask for through us (white paper, Third-party provider information)."""
+
+    SPEECHVIEW = "SPEECHVIEW"
+    APNS = "APNS"
+    PNP = "PNP"
+
+    @property
+    def label(self) -> str:
+        return {
+            ThirdParty.SPEECHVIEW: mark("SpeechView"),
+            ThirdParty.APNS: mark("Apple Push Notification service"),
+            ThirdParty.PNP: mark("Plug and Play"),
+        }[self]
+
+
+class UsageSource(StrEnum):
+    """By what use came to be known: an authorization request (or an on-prem server), or the endpoints that count."""
+
+    REPORT = "report"
+    ENDPOINTS = "endpoints"
 
 
 class TransitionCause(StrEnum):

@@ -7,24 +7,32 @@ from cssm.common.text import Badge, Tone, mark
 
 
 class ReservationKind(StrEnum):
-    """Specific reservations (SLR) name licenses; a universal one (PLR) entitles its product to everything."""
+    """Specific reservations (SLR) name licenses; a universal one (PLR) entitles its product to everything.
+
+    An export authorization key is one too: a registered product asked for it by itself, for one license.
+    """
 
     SPECIFIC = "specific"
     UNIVERSAL = "universal"
+    EXPORT = "export"
 
     @property
     def letter(self) -> str:
         """The first letter of its request and return codes."""
-        return "C" if self is ReservationKind.SPECIFIC else "D"
+        return "D" if self is ReservationKind.UNIVERSAL else "C"
 
     @property
     def label(self) -> str:
-        return mark(self.value.capitalize())
+        return mark("Export key") if self is ReservationKind.EXPORT else mark(self.value.capitalize())
 
     @classmethod
     def of_letter(cls, letter: str) -> "ReservationKind":
-        """Raises KeyError for any other letter."""
-        return {kind.letter: kind for kind in cls}[letter]
+        """What a code with this letter was requested for. Raises KeyError for any other letter."""
+        return {kind.letter: kind for kind in REQUESTED_KINDS}[letter]
+
+
+REQUESTED_KINDS: Final = (ReservationKind.SPECIFIC, ReservationKind.UNIVERSAL)
+"""What people reserve with a product's request code."""
 
 
 class ReservationState(StrEnum):
@@ -83,6 +91,7 @@ class ReservationCause(StrEnum):
     RETURN = "return"
     REHOST = "rehost"
     TERM = "term"
+    ENDING = "ending"
 
 
 class AuthorizationState(StrEnum):

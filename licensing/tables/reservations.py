@@ -54,7 +54,7 @@ class ReservationTable(Table):
 
     def render_product(self, record: Reservation, value: str) -> SafeString:
         place = quote(record.virtual_account.name, safe="")
-        url = f"{self.account_url}inventory/{place}/reservations/{record.instance.piid}/"
+        url = f"{self.account_url}inventory/{place}/{record.path}"
         return format_html('<a href="{}">{}</a>', url, value)
 
     def value_product(self, value: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import BigIntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models import BigIntegerField, Count, F, Min, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from accounts.tables import TaggedFilter
@@ -13,7 +13,7 @@ from cssm.common.permissions import Permission
 from cssm.common.table_views import ChoiceFilter, TableView
 from cssm.common.tables import BulkAction
 from cssm.common.views import Crumb, PageView
-from licensing.models import Hold, ProductInstance, Reservation, Usage
+from licensing.models import Endpoint, Hold, License, ProductInstance, Reservation, Usage
 from licensing.services.devices.ha_groups import describe_group
 from licensing.services.devices.origins import Reporter, find_reporters
 from licensing.states import ACTIVE_STATES, InstanceState, KeyState, ReservationState
@@ -136,6 +136,8 @@ class InstanceDialog(VirtualAccountView, PageView):
             "facts": facts,
             "usage": usage.order_by("tag"),
             **self._reservation(),
+            **self._export_keys(),
+            "endpoints": self._endpoints(),
             "va_url": self.va_url,
             "may_transfer": self._may_transfer(),
         }
@@ -150,7 +152,7 @@ class InstanceDialog(VirtualAccountView, PageView):
     def _reservation(self) -> dict[str, Any]:
         """Where the product has its licenses by reservation."""
         own = Reservation.objects.visible_to(self.actor).filter(instance=self.instance)
-        reservation = own.first()
+        reservation = own.requested().first()
         if reservation is None:
             return {}
         held = Hold.objects.counting_at(self.now).filter(reservation=reservation).select_related("license", "line")
@@ -165,3 +167,24 @@ class InstanceDialog(VirtualAccountView, PageView):
         instance = self.instance
         is_active = InstanceState(instance.state).is_active
         return is_active and instance.is_direct and self.may(Permission.MANAGE_ASSETS)
+
+    def _endpoints(self) -> list[dict[str, Any]]:
+        """What it sees behind it that uses licenses, by kind: how many, and how many of them it counts."""
+        seen = Endpoint.objects.visible_to(self.actor).filter(instance=self.instance).order_by()
+        kinds = seen.values("type", "tag").annotate(
+            seen=Count("pk"), counted=Count("pk", filter=Q(is_counted=True)), since=Min("since")
+        )
+        names = dict(License.objects.filter(tag__in=seen.values("tag")).values_list("tag", "display_name"))
+        return [{**kind, "license": names.get(kind["tag"], kind["tag"])} for kind in kinds.order_by("type", "tag")]
+
+    def _export_keys(self) -> dict[str, Any]:
+        """What it may use under export control by keys that it asked for, one row for each key."""
+        keys = Reservation.objects.visible_to(self.actor).active().export_keys().filter(instance=self.instance)
+        held = Hold.objects.counting_at(self.now).filter(reservation__in=keys).order_by()
+        rows = held.values("reservation").annotate(
+            license=F("license__display_name"),
+            quantity=Sum("quantity"),
+            end=Min("line__end"),
+            since=F("reservation__created_at"),
+        )
+        return {"export_keys": list(rows.order_by("license", "reservation"))}

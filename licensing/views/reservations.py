@@ -32,6 +32,7 @@ CAUSES: Final = {
     ReservationCause.RETURN: "Return code entered",
     ReservationCause.REHOST: "Rehosted",
     ReservationCause.TERM: "All terms ended",
+    ReservationCause.ENDING: "The registration ended",
 }
 SHOWABLE: Final = ACTIVE_RESERVATIONS | {ReservationState.REHOSTED}
 
@@ -49,7 +50,7 @@ class ReservationView(VirtualAccountView):
 
     def authorize(self) -> None:
         super().authorize()
-        own = Reservation.objects.visible_to(self.actor).filter(virtual_account=self.virtual_account)
+        own = Reservation.objects.visible_to(self.actor).requested().filter(virtual_account=self.virtual_account)
         found = own.select_related("instance", "smart_account", "virtual_account", "rehosted_from__instance")
         reservation = with_waiting(found.filter(instance__piid=self.kwargs["piid"])).first()
         if reservation is None:

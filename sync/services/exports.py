@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from accounts.models import VirtualAccount
 from licensing.models import Pool, PurchaseLine
-from licensing.states import Compliance, LicenseType
+from licensing.services.exchange.providers import list_server_keys
+from licensing.states import Compliance, LicenseType, ThirdParty
 from pki.crypto.certificates import encode_pem
 from pki.models import KeyRef
 from pki.services.signing import sign_digest_with_key
@@ -92,8 +93,16 @@ def _response(
         conversions=conversions,
         usage_reports=usage_reports,
         marked=marked,
-        providers=() if full else None,
+        providers=_providers(server) if full else None,
     )
+
+
+def _providers(server: OnPremServer) -> Iterator[dict[str, Any]]:
+    """Every third party, whether it is enabled, and the server's own keys of it; of one that does not answer none."""
+    for name in ThirdParty:
+        keys = list_server_keys(name, server=str(server.uuid), smart_account=server.smart_account.domain)
+        rows = [{"name": key.name, "value": key.value} for key in keys or ()]
+        yield {"provider": name.value, "enabled": keys is not None, "keys": rows}
 
 
 def _store(exchange: Exchange, server: OnPremServer, content: Iterator[str]) -> None:

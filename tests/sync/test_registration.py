@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from cryptography import x509
@@ -71,7 +72,10 @@ def test_the_authorization_file_holds_all_eight_certificates(plant: Plant):
     }
     account = response[":synchronization"][":virtual_accounts"][0]
     assert (account[":name"], account[":licenses"]) == ("Engineering", [])
-    assert response[":synchronization"][":third_party_providers"] == []
+    assert response[":synchronization"][":third_party_providers"] == [
+        {":provider": name, ":enabled": "true", ":keys": [{":name": "server", ":value": ANY}]}
+        for name in ("SPEECHVIEW", "APNS", "PNP")
+    ]
 
 
 def test_openssl_verifies_the_file_and_every_chain(plant: Plant, tmp_path: Path, now: datetime):

@@ -16,6 +16,7 @@ from licensing.codecs.device_data import Authorization, parse_authorization
 from licensing.codecs.device_message import Request
 from licensing.services.devices.answers import compose_success
 from licensing.services.devices.details import write_details
+from licensing.services.devices.endpoint_use import count_endpoints
 from licensing.services.devices.ha_groups import (
     Claim,
     Standing,
@@ -73,7 +74,7 @@ def _place(
     session: Session, authorization: Authorization, counts: Mapping[str, int]
 ) -> tuple[User, Standing | None, UsePlan]:
     """Who counts for the use, and what the report changes; a standing only where high availability is in play."""
-    user = _user_of(session)
+    user = user_of_session(session)
     stands_by = not session.is_counted and not session.claim_lost
     if not (authorization.ha_peers or session.ha_peers or stands_by):
         return user, None, plan_use(user=user, counts=counts)
@@ -112,7 +113,10 @@ def _settle(session: Session, authorization: Authorization, user: User, standing
         is_counted=user.is_counted,
         now=now,
     )
-    return replace(user, ha_group_id=group_id)
+    user = replace(user, ha_group_id=group_id)
+    if user.is_counted and not session.is_counted:
+        count_endpoints(actor=session.actor, user=user, now=now)
+    return user
 
 
 def _claim_of(session: Session, authorization: Authorization) -> Claim:
@@ -147,7 +151,8 @@ def _status_of(each: Reported, assessment: VaAssessment) -> EntitlementStatus:
     return EntitlementStatus.OUT_OF_COMPLIANCE
 
 
-def _user_of(session: Session) -> User:
+def user_of_session(session: Session) -> User:
+    """Who sent the message, as the one whose use it is."""
     return User(
         instance_id=session.instance_id,
         ha_group_id=session.ha_group_id,

@@ -6,7 +6,6 @@ from typing import Final
 from licensing.codecs.refusals import Refusal, RefusalCode
 from licensing.models import UdiClaim
 from licensing.services.devices.answers import Contended
-from licensing.states import InstanceState
 
 SILENCE_RELEASES: Final = timedelta(days=90)
 
@@ -48,18 +47,22 @@ def refuse_foreign_claim(claim: UdiClaim, *, smart_account_id: int, now: datetim
 
 
 def is_reserved(claim: UdiClaim) -> bool:
-    """Whether the product holds a reservation."""
-    return claim.instance is not None and claim.instance.state == InstanceState.RESERVED
+    """Whether the product holds a reservation or an export key."""
+    return claim.instance is not None and claim.instance.is_bound
 
 
 def refuse_reserved(claim: UdiClaim) -> None:
-    """Raises `Refusal` (UDI_RESERVED): a product with a reservation is not replaced by registering it."""
+    """Raises `Refusal` (UDI_RESERVED): a product with a reservation is not replaced by registering it.
+
+    Nor is one with an export key: whoever registers in its place need not be the product that has the key.
+    """
     if is_reserved(claim):
-        raise Refusal(
-            RefusalCode.UDI_RESERVED,
-            f"{claim.udi} holds a license reservation. Return that first.",
-            where="$.header.sudi",
-        )
+        held = "an export authorization key" if _holds_key(claim) else "a license reservation"
+        raise Refusal(RefusalCode.UDI_RESERVED, f"{claim.udi} holds {held}. Return that first.", where="$.header.sudi")
+
+
+def _holds_key(claim: UdiClaim) -> bool:
+    return claim.instance is not None and claim.instance.holds_export_key
 
 
 def _last_contact(claim: UdiClaim) -> datetime:

@@ -1,5 +1,6 @@
 """The end of a registration, whoever brings it about: its use and its claim on the UDI are freed with it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,12 +17,25 @@ from licensing.codecs.device_data import parse_deregistration
 from licensing.codecs.device_message import Request
 from licensing.models import InstanceContact, InstanceKey, InstanceWatch, ProductInstance, UdiClaim, Usage
 from licensing.services.devices.answers import Contended, compose_success
+from licensing.services.devices.endpoint_use import count_endpoints, release_endpoints
 from licensing.services.devices.notices import OF_THE_LIVING, clear_notices, give_notice
 from licensing.services.devices.sessions import Session, accept_message
-from licensing.services.devices.usage import User, free_use, plan_use, write_use
-from licensing.states import ACTIVE_STATES, InstanceState, NoticeKind
+from licensing.services.devices.usage import free_use, plan_use, user_of, write_use
+from licensing.states import ACTIVE_STATES, InstanceState, NoticeKind, UsageSource
 from pki.services.revocation import revoke_certificates
 from pki.states import RevocationReason
+
+Ender = Callable[[Actor, ProductInstance, datetime], None]
+_enders: list[Ender] = []
+
+
+def register_ender(ender: Ender) -> None:
+    """Add what ends with a registration: `ender(actor, instance, now)`, in the transaction that ends it.
+
+    For areas above this one. It may lock pools, and nothing else that others lock.
+    """
+    if ender not in _enders:
+        _enders.append(ender)
 
 
 def deregister_instance(*, session: Session, request: Request, digest: str, now: datetime) -> bytes:
@@ -41,7 +55,7 @@ def remove_instance(*, actor: Actor, instance: ProductInstance, now: datetime) -
     """A person or program removes it; the product learns by its next message that it is NOT_REGISTERED.
 
     Raises `Forbidden`, `NotFound`, `Conflict`: OWNED_BY_SERVER for one of an on-prem server, RETURN_CODE_NEEDED for one
-    that holds a reservation. One that has ended already is left as it is.
+    that holds a reservation or an export key. One that has ended already is left as it is.
     """
     require_manage(actor, instance)
     if not instance.is_direct:
@@ -79,24 +93,33 @@ def lose_count(*, actor: Actor, instance_id: int, now: datetime) -> None:
     instance = lock_instance(instance_id)
     if not InstanceState(instance.state).is_active or instance.claim_lost:
         return
-    free_use(actor=actor, user=user_of(instance), forget=False, now=now)
+    release_use(actor=actor, instance=instance, forget=False, now=now)
     ProductInstance.objects.filter(pk=instance.pk).update(is_counted=False, claim_lost=True)
     give_notice(instance=instance, kind=NoticeKind.CLAIMED_ELSEWHERE, at=now)
     _record(actor, instance, "instance.claim_lost", now)
 
 
-def regain_count(*, actor: Actor, instance_id: int, now: datetime) -> None:
+def release_use(*, actor: Actor, instance: ProductInstance, forget: bool, now: datetime) -> None:
+    """Nothing that it uses counts any more, in the caller's transaction; `forget` it, for the instance has ended."""
+    user = user_of(instance)
+    free_use(actor=actor, user=user, forget=forget, now=now)
+    release_endpoints(actor=actor, user=user, forget=forget, now=now)
+
+
+def regain_count(*, actor: Actor, instance_id: int, event: str = "instance.claim_gained", now: datetime) -> None:
     """The UDI is this instance's now: what it uses counts from here on. In the caller's transaction."""
     instance = lock_instance(instance_id)
     if not InstanceState(instance.state).is_active or instance.is_counted:
         return
     counted = replace(user_of(instance), is_counted=True)
-    stored = {use.tag: use.quantity for use in Usage.objects.filter(instance=instance)}
+    own = Usage.objects.filter(instance=instance, source=UsageSource.REPORT)
+    stored = {use.tag: use.quantity for use in own}
     plan = plan_use(user=counted, counts=stored, was_counted=False)
     write_use(actor=actor, user=counted, plan=plan, now=now)
     ProductInstance.objects.filter(pk=instance.pk).update(is_counted=True, claim_lost=False)
     clear_notices(instance_ids=[instance.pk], kinds=[NoticeKind.CLAIMED_ELSEWHERE], at=now)
-    _record(actor, instance, "instance.claim_gained", now)
+    count_endpoints(actor=actor, user=counted, now=now)
+    _record(actor, instance, event, now)
 
 
 def expire_instance(*, actor: Actor, instance: ProductInstance, at: datetime, now: datetime) -> None:
@@ -140,19 +163,6 @@ def lock_claim(udi: str) -> None:
     list(UdiClaim.objects.select_for_update().filter(udi=udi).values_list("pk"))
 
 
-def user_of(instance: ProductInstance) -> User:
-    return User(
-        instance_id=instance.pk,
-        ha_group_id=instance.ha_group_id,
-        smart_account_id=instance.smart_account_id,
-        virtual_account_id=instance.virtual_account_id,
-        piid=str(instance.piid),
-        udi=instance.udi,
-        is_counted=instance.is_counted,
-        export_controlled_allowed=instance.export_controlled_allowed,
-    )
-
-
 def _remove(actor: Actor, instance: ProductInstance, now: datetime) -> None:
     with transaction.atomic():
         lock_claim(instance.udi)
@@ -165,9 +175,17 @@ def _remove(actor: Actor, instance: ProductInstance, now: datetime) -> None:
                 code="RETURN_CODE_NEEDED",
                 where="returnCode",
             )
-        if InstanceState(current.state).is_active:
-            _end(actor, current, InstanceState.REMOVED, "instance.removed", now)
-            _release_claim(current)
+        if not InstanceState(current.state).is_active:
+            return
+        if current.holds_export_key:
+            raise Conflict(
+                f"{current.udi} holds an export authorization key, which the product may go on using. Let the product"
+                " deregister, or enter the return code that it shows for the key.",
+                code="RETURN_CODE_NEEDED",
+                where="returnCode",
+            )
+        _end(actor, current, InstanceState.REMOVED, "instance.removed", now)
+        _release_claim(current)
 
 
 def _end(
@@ -178,12 +196,14 @@ def _end(
     now: datetime,
     reason: RevocationReason = RevocationReason.CESSATION,
 ) -> None:
-    free_use(actor=actor, user=user_of(instance), forget=True, now=now)
+    release_use(actor=actor, instance=instance, forget=True, now=now)
     ending = ProductInstance.objects.filter(pk=instance.pk, state__in=ACTIVE_STATES)
     if ending.update(state=state, ended_at=now) != 1:
         raise Contended
     InstanceWatch.objects.filter(pk=instance.pk).delete()
     _revoke(instance, reason, now)
+    for ender in _enders:
+        ender(actor, instance, now)
     clear_notices(instance_ids=[instance.pk], kinds=OF_THE_LIVING, at=now)
     _record(actor, instance, event, now)
 

@@ -12,12 +12,11 @@ from django.db.models import Sum
 
 from accounts.services.events import record_event
 from cssm.common.actor import Actor
-from licensing.models import HaGroup, ProductInstance, Usage
+from licensing.models import HaGroup, InstanceContact, ProductInstance, Usage
 from licensing.services.devices.answers import Contended
-from licensing.services.devices.endings import lock_instance, user_of
+from licensing.services.devices.endings import lock_instance, regain_count, register_ender, release_use
 from licensing.services.devices.ha_claims import Claimant, find_registrations, judge_claim, peers_of
-from licensing.services.devices.usage import free_use
-from licensing.states import COUNTED_STATES
+from licensing.states import COUNTED_STATES, UsageSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +114,32 @@ def relieve(*, actor: Actor, standing: Standing, instance_id: int, now: datetime
     active = standing.active
     if active.pk > instance_id:
         _lock(active)
-    free_use(actor=actor, user=user_of(active), forget=False, now=now)
+    release_use(actor=actor, instance=active, forget=False, now=now)
     ProductInstance.objects.filter(pk=active.pk).update(is_counted=False)
     _record(actor, "instance.ha_relieved", active, str(active.piid), now)
+
+
+def register_succession() -> None:
+    """Called once, when the app is ready."""
+    register_ender(promote_standby)
+
+
+def promote_standby(actor: Actor, ended: ProductInstance, now: datetime) -> None:
+    """The member that reported for its group has ended: of those that stand by, who was heard of last counts at once.
+
+    What it reported while it stood by counts: the group is not without use until somebody's next report.
+    """
+    if not ended.is_counted:
+        return
+    standing_by = [
+        member
+        for member in _members_of(ended.ha_group_id, ended.pk)
+        if member.state in COUNTED_STATES and not member.is_counted and not member.claim_lost
+    ]
+    contacts = InstanceContact.objects.filter(instance__in=[member.pk for member in standing_by])
+    heir = contacts.order_by("-last_contact_at", "instance").values_list("instance", flat=True).first()
+    if heir is not None:
+        regain_count(actor=actor, instance_id=heir, event="instance.ha_promoted", now=now)
 
 
 def describe_group(instance: ProductInstance) -> str:
@@ -148,7 +170,8 @@ def _describe(group_id: int, allowed: frozenset[int], others: Collection[Product
     active = next((member for member in others if _counts(member)), None)
     if active is None:
         return Standing(group_id, allowed)
-    counted = Usage.objects.counted().filter(instance=active).order_by().values_list("license")
+    own = Usage.objects.counted().filter(instance=active, source=UsageSource.REPORT)
+    counted = own.order_by().values_list("license")
     return Standing(group_id, allowed, active, dict(counted.annotate(units=Sum("quantity"))))
 
 

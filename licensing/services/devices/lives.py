@@ -74,7 +74,7 @@ def _check_authorization(instance: ProductInstance, contact: InstanceContact, no
 
 def _pass_claim(instance: ProductInstance, contact: InstanceContact, now: datetime) -> int:
     """A product that another Smart Account reports too, uncounted so far, counts there once it was silent here."""
-    if contact.last_contact_at >= now - SILENCE_RELEASES:
+    if contact.last_contact_at >= now - SILENCE_RELEASES or instance.is_bound:
         return 0
     claim = UdiClaim.objects.filter(udi=instance.udi, instance=instance).first()
     elsewhere = ProductInstance.objects.active().filter(udi=instance.udi, is_counted=False)

@@ -16,7 +16,7 @@ from cssm.common.actor import Actor
 from cssm.common.errors import Conflict, DomainError, Invalid, NotFound
 from cssm.common.permissions import Permission
 from cssm.common.retries import retry_transient
-from licensing.models import DuplicateFinding, HaGroup, License, ProductInstance, UdiClaim, Usage
+from licensing.models import DuplicateFinding, Endpoint, HaGroup, License, ProductInstance, UdiClaim, Usage
 from licensing.services.devices.endings import lock_instance, require_manage
 from licensing.services.devices.notices import move_notices
 from licensing.services.pools.deltas import PoolChange, record_change
@@ -127,6 +127,7 @@ def _move_group(
         ids = [member.pk for member in members]
         ProductInstance.objects.filter(pk__in=ids).update(virtual_account=target)
         Usage.objects.filter(instance__in=ids).update(virtual_account=target)
+        Endpoint.objects.filter(instance__in=ids).update(virtual_account=target)
         HaGroup.objects.filter(pk=current.ha_group_id).update(virtual_account=target)
         # An alert about it belongs to where it is now: the dispatcher is to look at it again.
         DuplicateFinding.objects.standing().filter(instance__in=ids).update(virtual_account=target, dispatched_at=None)

@@ -75,10 +75,10 @@ SELECT %(sa)s, MIN(va), %(now)s, %(origin)s, group_key FROM snap_named
     """
 INSERT INTO licensing_productinstance (smart_account_id, virtual_account_id, origin_id, external_id, piid, udi, udi_pid,
        udi_serial_number, udi_vid, uuid, host_identifier, software_tag, hostname, ip_address, mac_address, ha_group_id,
-       ha_peers, state, is_counted, claim_lost, export_controlled_allowed, registered_at)
+       ha_peers, state, is_counted, claim_lost, export_controlled_allowed, holds_export_key, registered_at)
 SELECT %(sa)s, n.va, %(origin)s, s.external_id, {uuid}, s.udi, s.udi_pid, s.udi_serial_number, '', '',
        s.host_identifier, s.software_tag, s.hostname, s.ip_address, s.mac_address, g.id,
-       '[]', 'registered', {false}, {false}, {true}, COALESCE(s.registered_at, %(generated)s)
+       '[]', 'registered', {false}, {false}, {true}, {false}, COALESCE(s.registered_at, %(generated)s)
   FROM snap_named n
   JOIN licensing_stagedinstance s ON s.id = n.staged_id
   JOIN licensing_hagroup g ON g.origin_id = %(origin)s AND g.key = n.group_key
@@ -149,7 +149,7 @@ VERDICT: Final = """
 CREATE TEMPORARY TABLE snap_verdict {drop} AS
 SELECT k.instance_id, c.id AS claim_id, c.instance_id AS holder_id,
        CASE WHEN k.line <> last.line THEN 'twice_in_file'
-            WHEN h.state = 'reserved' THEN 'reserved'
+            WHEN h.state = 'reserved' OR h.holds_export_key THEN 'reserved'
             WHEN c.smart_account_id <> %(sa)s
                  AND {greatest}(c.last_contact_at, COALESCE(t.last_contact_at, c.last_contact_at)) >= %(lapse)s
                  THEN 'claimed_elsewhere'
@@ -246,10 +246,10 @@ UPDATE licensing_udiclaim SET smart_account_id = %(sa)s, instance_id = v.instanc
     "DELETE FROM licensing_usage WHERE id IN (SELECT id FROM snap_use_gone)",
     """
 INSERT INTO licensing_usage (smart_account_id, virtual_account_id, instance_id, ha_group_id, tag, license_id, kind,
-       quantity, since)
-SELECT %(sa)s, p.virtual_account_id, p.id, p.ha_group_id, d.tag, d.license_id, d.kind, d.quantity, %(now)s
+       quantity, since, source)
+SELECT %(sa)s, p.virtual_account_id, p.id, p.ha_group_id, d.tag, d.license_id, d.kind, d.quantity, %(now)s, 'report'
   FROM snap_use d JOIN licensing_productinstance p ON p.id = d.instance_id WHERE p.id > 0
-    ON CONFLICT (instance_id, tag) DO UPDATE SET license_id = excluded.license_id, kind = excluded.kind,
+    ON CONFLICT (instance_id, tag, source) DO UPDATE SET license_id = excluded.license_id, kind = excluded.kind,
        quantity = excluded.quantity, since = excluded.since
 """,
     # Of a group that the server names, one member counts: the one that reports most (the active one reports). Groups

@@ -12,22 +12,26 @@ from accounts.services.events import record_event
 from accounts.states import ExportStatus
 from cssm.common.actor import Actor
 from cssm.common.compiled import CompiledRead, prepared_cursor
-from licensing.models import License, Usage
+from licensing.models import License, ProductInstance, Usage
 from licensing.services.catalog.lookup import licenses_by_tag
 from licensing.services.pools.deltas import PoolChange, record_change
 from licensing.services.pools.units import ensure_pools
-from licensing.states import UsageKind
+from licensing.states import UsageKind, UsageSource
 
 REASONS: Final = {UsageKind.INVALID_TAG: "no such tag", UsageKind.EXPORT_RESTRICTED: "export-restricted"}
 _MOST_ROWS: Final = 500
-_ROW: Final = "(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_ROW: Final = "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _UPSERT: Final = (
     "INSERT INTO licensing_usage (smart_account_id, virtual_account_id, instance_id, ha_group_id, tag, license_id,"
-    " kind, quantity, since) VALUES {} ON CONFLICT (instance_id, tag) DO UPDATE SET license_id = excluded.license_id,"
-    " kind = excluded.kind, quantity = excluded.quantity, since = excluded.since"
+    " kind, quantity, since, source) VALUES {} ON CONFLICT (instance_id, tag, source) DO UPDATE SET"
+    " license_id = excluded.license_id, kind = excluded.kind, quantity = excluded.quantity, since = excluded.since"
 )
 _STORED: Final = CompiledRead(
-    lambda: Usage.objects.filter(instance_id=0).values_list("pk", "tag", "license_id", "kind", "quantity")
+    lambda: (
+        Usage.objects.filter(instance_id=0)
+        .filter(source=UsageSource.REPORT)
+        .values_list("pk", "tag", "license_id", "kind", "quantity")
+    )
 )
 
 
@@ -83,6 +87,7 @@ class UsePlan:
     reported: list[Reported]
     changed: list[tuple[Reported, StoredUse | None]] = field(default_factory=list)
     by_license: dict[int, int] = field(default_factory=dict)
+    source: UsageSource = UsageSource.REPORT
 
     @property
     def counted(self) -> dict[int, int]:
@@ -99,17 +104,24 @@ class UsePlan:
         return {each.license.pk for each in self.reported if each.license and each.kind is UsageKind.COUNTED}
 
 
-def plan_use(*, user: User, counts: Mapping[str, int], was_counted: bool | None = None) -> UsePlan:
+def plan_use(
+    *,
+    user: User,
+    counts: Mapping[str, int],
+    was_counted: bool | None = None,
+    source: UsageSource = UsageSource.REPORT,
+) -> UsePlan:
     """Compare `counts`, the whole current use by tag, with what is stored. One query; nothing is written.
 
     `was_counted` says whether what is stored is in the pools, where that differs from `user.is_counted`.
     """
     was_counted = user.is_counted if was_counted is None else was_counted
-    stored = {row[1]: StoredUse(*row) for row in _STORED.fetch(user.instance_id)}
+    stored = {row[1]: StoredUse(*row) for row in _STORED.fetch(user.instance_id, source.value)}
     licenses = licenses_by_tag({*counts, *stored})
     restricted = any(license.export_restricted for license in licenses.values())
     may_restricted = not restricted or _may_use_restricted(user)
-    plan = UsePlan([_classify(tag, count, licenses.get(tag), may_restricted) for tag, count in counts.items()])
+    reported = [_classify(tag, count, licenses.get(tag), may_restricted) for tag, count in counts.items()]
+    plan = UsePlan(reported, source=source)
     gone = [_classify(tag, 0, licenses.get(tag), may_restricted) for tag in stored if tag not in counts]
     for each in [*plan.reported, *gone]:
         before = stored.get(each.tag)
@@ -131,7 +143,7 @@ def write_use(
         _change_pools(user, plan, pools or {}, now)
     if not plan.changed:
         return
-    _upsert(user, [each for each, _ in plan.changed if each.quantity], now)
+    _upsert(user, [each for each, _ in plan.changed if each.quantity], plan.source, now)
     ended = [before.pk for each, before in plan.changed if before is not None and not each.quantity]
     if ended:
         Usage.objects.filter(pk__in=ended).delete()
@@ -140,7 +152,7 @@ def write_use(
 
 
 def free_use(*, actor: Actor, user: User, forget: bool, now: datetime) -> None:
-    """Take all counted use of the instance out of the pools, in the caller's transaction.
+    """Take all that it counts by its own reports out of the pools, in the caller's transaction; see `endpoint_use`.
 
     `forget` deletes the records with it: the instance has ended. Else they stay, for an instance that is no longer
     counted. Call it after `revision` was raised or a message was accepted, so that no report comes in between.
@@ -150,6 +162,19 @@ def free_use(*, actor: Actor, user: User, forget: bool, now: datetime) -> None:
         write_use(actor=actor, user=user, plan=plan, now=now)
         return
     _change_pools(user, plan, {}, now)
+
+
+def user_of(instance: ProductInstance) -> User:
+    return User(
+        instance_id=instance.pk,
+        ha_group_id=instance.ha_group_id,
+        smart_account_id=instance.smart_account_id,
+        virtual_account_id=instance.virtual_account_id,
+        piid=str(instance.piid),
+        udi=instance.udi,
+        is_counted=instance.is_counted,
+        export_controlled_allowed=instance.export_controlled_allowed,
+    )
 
 
 def _may_use_restricted(user: User) -> bool:
@@ -173,7 +198,7 @@ def _count(growth: dict[int, int], before: StoredUse | None, after: Reported | N
         growth[after.license.pk] = growth.get(after.license.pk, 0) + after.counted
 
 
-def _upsert(user: User, rows: Sequence[Reported], now: datetime) -> None:
+def _upsert(user: User, rows: Sequence[Reported], source: UsageSource, now: datetime) -> None:
     """One statement, by hand: the way through the models takes four times as long."""
     at = connection.ops.adapt_datetimefield_value(now)
     owner = (user.smart_account_id, user.virtual_account_id, user.instance_id, user.ha_group_id)
@@ -182,7 +207,7 @@ def _upsert(user: User, rows: Sequence[Reported], now: datetime) -> None:
         chunk = rows[start : start + _MOST_ROWS]
         for each in chunk:
             license_id = None if each.license is None else each.license.pk
-            values += [*owner, each.tag, license_id, each.kind.value, each.quantity, at]
+            values += [*owner, each.tag, license_id, each.kind.value, each.quantity, at, source.value]
         with prepared_cursor() as cursor:
             cursor.execute(_UPSERT.format(", ".join([_ROW] * len(chunk))), values)
 

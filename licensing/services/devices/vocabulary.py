@@ -23,10 +23,15 @@ DEVICE_EVENTS: Final[dict[str, str]] = {
     "instance.ha_joined": mark("{udi} joined the high-availability group of {peers}: their use counts once."),
     "instance.ha_left": mark("{udi} left its high-availability group: its use counts by itself."),
     "instance.ha_relieved": mark("{udi} stands by in its high-availability group: another member reports the use."),
+    "instance.ha_promoted": mark(
+        "{udi} reports the use of its high-availability group from now on: the member that did has ended."
+    ),
     "instance.claim_lost": mark("{udi} is no longer counted here: it was silent for 90 days and registered anew."),
     "instance.synchronized_in": mark("{udi} was reported by {server}."),
     "instance.synchronized_out": mark("{udi} is no longer registered to {server}."),
     "instance.moved_by_server": mark("{udi} was moved to another Virtual Account by {server}."),
+    "instance.endpoints_changed": mark("{udi} sees {seen} endpoints that use licenses; {counted} of them count here."),
+    "third_party.key_given": mark("{udi} was given the key {key} of {provider}."),
     "license.usage_changed": mark("{udi} uses {after} of {license}, before {before}."),
     "license.usage_refused": mark("{udi} asked for {after} of {tag}, which is not counted: {reason}."),
 }

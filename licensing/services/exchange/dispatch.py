@@ -34,8 +34,11 @@ from licensing.services.devices.sessions import (
     open_session,
 )
 from licensing.services.exchange.conversion_messages import take_conversion
+from licensing.services.exchange.endpoints import report_endpoints
+from licensing.services.exchange.export import authorize_export
 from licensing.services.exchange.polling import answer_poll
 from licensing.services.exchange.rum.message import take_usage_reports
+from licensing.services.exchange.third_party import fetch_third_party_key
 from pki.errors import RequestClosed
 
 log = structlog.get_logger(__name__)
@@ -60,6 +63,9 @@ HANDLERS: Final[dict[str, Handler]] = {
     RequestType.DEREGISTRATION: deregister_instance,
     RequestType.CONVERSION: take_conversion,
     RequestType.POLL: answer_poll,
+    RequestType.ENDPOINT_REPORT: report_endpoints,
+    RequestType.EXPORT_AUTHORIZATION: authorize_export,
+    RequestType.THIRD_PARTY_KEY: fetch_third_party_key,
     RequestType.RUM_REPORT: take_usage_reports,
 }
 

@@ -18,7 +18,7 @@ from licensing.services.insight.cures import Cures, Ending, Shortage, find_cures
 from licensing.services.insight.snapshot import one_snapshot
 from licensing.services.pools.outlooks import read_outlooks
 from licensing.services.pools.timeline import Outlook
-from licensing.states import Compliance
+from licensing.states import Compliance, ReservationKind
 
 LISTED: Final = 50
 LISTED_SILENT: Final = 20
@@ -263,10 +263,14 @@ def _read_reservations(pool: Pool, actor: Actor, moment: datetime) -> tuple[list
         Permission.MANAGE_ASSETS, smart_account_id=pool.smart_account_id, virtual_account_id=pool.virtual_account_id
     )
     parts = [
-        ReservationPart(chosen[pk], quantity, chosen[pk].request_code if may_manage else None)
+        ReservationPart(chosen[pk], quantity, _code_of(chosen[pk]) if may_manage else None)
         for pk, quantity in rows[:LISTED]
     ]
     return parts, Rest(len(rows) - len(parts), sum(quantity for _, quantity in rows[LISTED:]))
+
+
+def _code_of(reservation: Reservation) -> str | None:
+    return None if reservation.kind == ReservationKind.EXPORT else reservation.request_code
 
 
 def _read_loans(pool: Pool, outlook: Outlook, licenses: Mapping[int, License]) -> list[LoanPart]:

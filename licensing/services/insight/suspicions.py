@@ -124,7 +124,7 @@ def _find_broken_claims(rows: Sequence[ProductInstance]) -> Iterable[Suspicion]:
 
 def _find_returned(rows: Sequence[ProductInstance]) -> Iterable[Suspicion]:
     """Products that were seen again after their return code was entered: it proves no removal."""
-    given_back = Reservation.objects.filter(udi__in={row.udi for row in rows}, returned_at__isnull=False)
+    given_back = Reservation.objects.requested().filter(udi__in={row.udi for row in rows}, returned_at__isnull=False)
     last = given_back.order_by().values_list("smart_account", "udi").annotate(at=Max("returned_at"))
     returned = {(account, udi): at for account, udi, at in last}
     for row in rows:

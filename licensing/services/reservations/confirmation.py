@@ -13,7 +13,7 @@ from licensing.models import AuthorizationCode, Reservation
 from licensing.services.reservations import moves
 from licensing.services.reservations.contents import contents_of, summarise
 from licensing.services.reservations.issuing import udi_of
-from licensing.services.reservations.requests import require_manage
+from licensing.services.reservations.requests import require_manage, require_requested
 from licensing.services.reservations.updates import hold_outstanding, lock_for_change
 from licensing.states import AuthorizationState, ReservationCause
 
@@ -28,6 +28,7 @@ def confirm_installation(
     one.
     """
     require_manage(actor, reservation)
+    require_requested(reservation)
     typed = read_confirmation_code(confirmation_code)
     return retry_transient(lambda: _confirm(actor, reservation, typed, now))
 

@@ -9,10 +9,12 @@ from django.db.models import Exists, OuterRef, Q
 
 from cssm.common.actor import SYSTEM
 from cssm.common.errors import Conflict
-from licensing.models import AuthorizedLicense, Reservation
+from licensing.models import AuthorizationCode, AuthorizedLicense, Reservation
 from licensing.querysets.reservations import ReservationQuerySet
 from licensing.services.devices.endings import end_reserved, lock_claim
 from licensing.services.reservations import moves
+from licensing.services.reservations.export_keys import release_product
+from licensing.services.reservations.holding import write_holds
 from licensing.services.reservations.updates import lock_pools_of
 from licensing.states import (
     ACTIVE_RESERVATIONS,
@@ -44,8 +46,11 @@ def _over(now: datetime) -> ReservationQuerySet:
     )
     lasting = contents.filter(Q(end__isnull=True) | Q(end__gt=now))
     counting = Q(state__in=ACTIVE_RESERVATIONS) | Q(state=ReservationState.REHOSTED)
-    specific = Reservation.objects.filter(counting, kind=ReservationKind.SPECIFIC)
-    return specific.filter(Exists(contents), ~Exists(lasting))
+    specific = Q(Exists(contents), ~Exists(lasting), kind=ReservationKind.SPECIFIC)
+    # A key has one entitlement, whatever lines it is drawn on: it ends with the first that ends.
+    ended = AuthorizedLicense.objects.filter(code=OuterRef("pk"), end__lte=now)
+    keys = AuthorizationCode.objects.outstanding().filter(~Exists(ended), reservation=OuterRef("pk"))
+    return Reservation.objects.filter(counting).filter(specific | Q(~Exists(keys), kind=ReservationKind.EXPORT))
 
 
 def _expire(pk: int, now: datetime) -> bool:
@@ -55,9 +60,17 @@ def _expire(pk: int, now: datetime) -> bool:
         current = moves.lock_reservation(known)
         if not _over(now).filter(pk=pk).exists():
             return False
-        lock_pools_of(current, [], now)
+        locked = lock_pools_of(current, [], now)
         had_product = ReservationState(current.state).is_active
+        is_key = current.kind == ReservationKind.EXPORT
+        if is_key:
+            write_holds(reservation=current, locked=locked, wanted=[], now=now)
+            locked.settle(now)
         moves.move_to(reservation=current, state=ReservationState.EXPIRED, cause=ReservationCause.TERM, now=now)
+        if is_key:
+            moves.record(SYSTEM, "export_key.expired", current, {}, now)
+            release_product(current.instance)
+            return True
         moves.record(SYSTEM, "reservation.expired", current, {}, now)
         if had_product:
             end_reserved(actor=SYSTEM, instance=current.instance, state=InstanceState.EXPIRED, now=now)

@@ -1,9 +1,10 @@
 """Authorization codes: written down as an intent, signed outside of any transaction, kept encrypted."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 import structlog
 from django.db import transaction
@@ -14,7 +15,7 @@ from cssm.common.clock import to_milliseconds
 from cssm.common.errors import Conflict
 from licensing.codecs import authorization_code as codec
 from licensing.codecs.device_udi import DeviceUdi
-from licensing.models import AuthorizationCode, AuthorizedLicense, Reservation
+from licensing.models import AuthorizationCode, AuthorizedLicense, ProductInstance, Reservation
 from licensing.services.reservations.contents import Content
 from licensing.services.reservations.requests import require_manage
 from licensing.states import LicenseType, ReservationKind
@@ -46,18 +47,22 @@ def write_intent(
 ) -> AuthorizationCode:
     """The code as it is to be signed, in the caller's transaction. Its timestamp is newer than any before it."""
     last = AuthorizationCode.objects.filter(reservation=reservation).aggregate(last=Max("timestamp"))["last"] or 0
-    code = AuthorizationCode.objects.create(
-        smart_account_id=reservation.smart_account_id,
-        virtual_account_id=reservation.virtual_account_id,
-        reservation=reservation,
-        timestamp=max(to_milliseconds(now), last + 1),
-        takes_away=takes_away,
-        created_at=now,
-    )
-    rows = [content.as_row() for content in contents]
-    for row in rows:
-        row.code = code
-    AuthorizedLicense.objects.bulk_create(rows)
+    return _create(reservation, contents, takes_away, max(to_milliseconds(now), last + 1), now)
+
+
+def write_signed(
+    *,
+    reservation: Reservation,
+    contents: Sequence[Content],
+    takes_away: bool,
+    timestamp: int,
+    text: str,
+    now: datetime,
+) -> AuthorizationCode:
+    """A code that was signed before, in the caller's transaction: whether it is given out is decided there."""
+    code = _create(reservation, contents, takes_away, timestamp, now)
+    code.sealed = vault.wrap(text.encode(), context=_context(code))
+    code.save(update_fields=["sealed"])
     return code
 
 
@@ -119,8 +124,36 @@ def signature_of(code: AuthorizationCode) -> bytes:
 
 
 def udi_of(reservation: Reservation) -> DeviceUdi:
-    instance = reservation.instance
+    return udi_of_instance(reservation.instance)
+
+
+def udi_of_instance(instance: ProductInstance) -> DeviceUdi:
     return DeviceUdi(instance.udi_pid, instance.udi_serial_number, instance.uuid)
+
+
+def sign_specific(*, piid: UUID, udi: DeviceUdi, timestamp: int, entitlements: Sequence[codec.Entitlement]) -> str:
+    """The XML, signed by the reservation-signing key. Never inside a transaction."""
+    unsigned = codec.SpecificAuthorization(piid, timestamp, udi, entitlements)
+    signature = sign_reservation(codec.signed_bytes_of(unsigned))
+    return codec.render_specific(replace(unsigned, signature=signature))
+
+
+def _create(
+    reservation: Reservation, contents: Sequence[Content], takes_away: bool, timestamp: int, now: datetime
+) -> AuthorizationCode:
+    code = AuthorizationCode.objects.create(
+        smart_account_id=reservation.smart_account_id,
+        virtual_account_id=reservation.virtual_account_id,
+        reservation=reservation,
+        timestamp=timestamp,
+        takes_away=takes_away,
+        created_at=now,
+    )
+    rows = [content.as_row() for content in contents]
+    for row in rows:
+        row.code = code
+    AuthorizedLicense.objects.bulk_create(rows)
+    return code
 
 
 def _sign(code: AuthorizationCode) -> str:
@@ -131,11 +164,7 @@ def _sign(code: AuthorizationCode) -> str:
         packed = pack_signature(sign_reservation(message))
         return codec.render_universal(codec.UniversalAuthorization(piid, code.timestamp, packed))
     rows = code.contents.select_related("license").order_by("pk")
-    unsigned = codec.SpecificAuthorization(piid, code.timestamp, udi, _merge(rows))
-    signature = sign_reservation(codec.signed_bytes_of(unsigned))
-    return codec.render_specific(
-        codec.SpecificAuthorization(piid, code.timestamp, udi, unsigned.entitlements, signature)
-    )
+    return sign_specific(piid=piid, udi=udi, timestamp=code.timestamp, entitlements=_merge(rows))
 
 
 def _merge(rows: Iterable[AuthorizedLicense]) -> tuple[codec.Entitlement, ...]:

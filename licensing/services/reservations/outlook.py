@@ -24,6 +24,7 @@ from licensing.services.reservations.requests import (
     read_request,
     require_manage,
 )
+from licensing.services.reservations.reserve import explain_bound
 from licensing.states import InstanceState
 
 
@@ -54,8 +55,7 @@ def check_request(*, actor: Actor, virtual_account: VirtualAccount, request_code
         raise Conflict(refusal.message, code=refusal.code, where=WHERE) from None
     if is_reserved(claim):
         raise Conflict(
-            f"{claim.udi} holds a reservation of another request code. Change that one, or enter the product's return"
-            " code first.",
+            explain_bound(claim),
             code="UDI_RESERVED",
             where=WHERE,
         )

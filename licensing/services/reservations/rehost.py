@@ -27,6 +27,7 @@ from licensing.services.reservations.requests import (
     find_earlier,
     read_request,
     require_manage,
+    require_requested,
 )
 from licensing.services.reservations.reserve import (
     clear_claim,
@@ -51,6 +52,7 @@ def rehost_reservation(*, actor: Actor, reservation: Reservation, request_code: 
     where the failed one shares its licenses itself, TOO_MANY_REHOSTS.
     """
     require_manage(actor, reservation)
+    require_requested(reservation)
     request = read_request(request_code)
     check_account(reservation.smart_account, request.code.kind)
     _check(reservation, request)

@@ -7,7 +7,8 @@ from accounts.models import SmartAccount, VirtualAccount
 from cssm.common.actor import Actor
 from cssm.common.errors import Conflict, Invalid
 from cssm.common.permissions import Permission
-from licensing.codecs.request_code import WHERE, Part, RequestCode, read_request_code
+from licensing.codecs.device_udi import DeviceUdi
+from licensing.codecs.request_code import WHERE, Part, RequestCode, make_request_code, read_request_code
 from licensing.models import Reservation, SoftwareTag
 from licensing.services.catalog.lookup import find_software
 from licensing.states import ReservationKind
@@ -43,12 +44,40 @@ def read_request(text: str) -> ReadRequest:
     return ReadRequest(code, (fitting or known)[0])
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceRequest(ReadRequest):
+    """A request for a device that shows no code: a program names it. `number` tells its requests from each other."""
+
+    number: int = 0
+
+    @property
+    def text(self) -> str:
+        return f"AUTHREQUEST:{self.code.udi.udi}:{self.number}"
+
+
+def request_for_device(*, smart_account_id: int, udi: DeviceUdi) -> DeviceRequest:
+    """The next request of the device; of its software we know as much as its PID says."""
+    code = make_request_code(kind=ReservationKind.SPECIFIC, sequence="", udi=udi, software_tag=udi.pid)
+    number = Reservation.objects.filter(smart_account=smart_account_id, udi=udi.udi).count() + 1
+    return DeviceRequest(code, SoftwareTag(tag=udi.pid, short_hash=code.software_hash), number)
+
+
 def require_manage(actor: Actor, place: VirtualAccount | Reservation) -> None:
     """Raises `NotFound` or `Forbidden` unless the actor manages the assets there: codes are shown to no one else."""
     virtual_account_id = place.pk if isinstance(place, VirtualAccount) else place.virtual_account_id
     actor.require(
         Permission.MANAGE_ASSETS, smart_account_id=place.smart_account_id, virtual_account_id=virtual_account_id
     )
+
+
+def require_requested(reservation: Reservation) -> None:
+    """Raises `Conflict` (EXPORT_KEY) for what its product asked for by itself."""
+    if reservation.kind == ReservationKind.EXPORT:
+        raise Conflict(
+            f"{reservation.udi} holds an export authorization key. Only the product itself gets it changed; to free the"
+            " licenses enter its return code.",
+            code="EXPORT_KEY",
+        )
 
 
 def check_account(account: SmartAccount, kind: ReservationKind) -> None:

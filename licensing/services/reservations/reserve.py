@@ -16,6 +16,7 @@ from accounts.models import VirtualAccount
 from cssm.common.actor import Actor
 from cssm.common.errors import Conflict, NotFound
 from cssm.common.retries import retry_transient
+from licensing.codecs.device_udi import DeviceUdi
 from licensing.codecs.refusals import Refusal
 from licensing.codecs.request_code import WHERE
 from licensing.models import HaGroup, Origin, ProductInstance, Reservation, UdiClaim
@@ -33,6 +34,7 @@ from licensing.services.reservations.requests import (
     check_account,
     find_earlier,
     read_request,
+    request_for_device,
     require_manage,
 )
 from licensing.services.reservations.sources import naming_sources
@@ -83,6 +85,34 @@ def reserve_licenses(
         require_manage(actor, earlier)
     code = latest_code(earlier)
     return Issued(earlier, code, complete_code(code), is_new)
+
+
+def reserve_for_device(
+    *,
+    actor: Actor,
+    virtual_account: VirtualAccount,
+    udi: DeviceUdi,
+    hostname: str = "",
+    licenses: Sequence[Wanted],
+    now: datetime,
+) -> Issued:
+    """The same for a device that shows no request code, since a program manages it. Raises as `reserve_licenses`."""
+    require_manage(actor, virtual_account)
+    check_account(virtual_account.smart_account, ReservationKind.SPECIFIC)
+    check_wanted(virtual_account.smart_account, licenses)
+    request = request_for_device(smart_account_id=virtual_account.smart_account_id, udi=udi)
+
+    def work() -> tuple[Reservation, bool]:
+        with transaction.atomic():
+            made, is_new = _write(actor, virtual_account, request, licenses, now)
+            if is_new and hostname:
+                ProductInstance.objects.filter(pk=made.instance_id).update(hostname=hostname)
+            return made, is_new
+
+    with naming_sources(actor=actor, virtual_account=virtual_account, now=now):
+        reservation, is_new = persist(work)
+    code = latest_code(reservation)
+    return Issued(reservation, code, complete_code(code), is_new)
 
 
 def persist(work: Callable[[], tuple[Reservation, bool]]) -> tuple[Reservation, bool]:
@@ -156,8 +186,7 @@ def clear_claim(actor: Actor, claim: UdiClaim, virtual_account: VirtualAccount, 
         return
     if is_reserved(claim):
         raise Conflict(
-            f"{claim.udi} holds a reservation already, of another request code. Change that one, or enter the product's"
-            " return code first.",
+            explain_bound(claim),
             code="UDI_RESERVED",
             where=WHERE,
         )
@@ -166,6 +195,16 @@ def clear_claim(actor: Actor, claim: UdiClaim, virtual_account: VirtualAccount, 
     elif InstanceState(previous.state).is_active:
         require_manage_instance(actor, previous)
         replace_instance(actor=actor, instance_id=previous.pk, now=now)
+
+
+def explain_bound(claim: UdiClaim) -> str:
+    """Why the product cannot have a reservation of another request code."""
+    if claim.instance is not None and claim.instance.holds_export_key:
+        return f"{claim.udi} is registered and holds an export authorization key. Enter that one's return code first."
+    return (
+        f"{claim.udi} holds a reservation already, of another request code. Change that one, or enter the product's"
+        " return code first."
+    )
 
 
 def make_reservation(

@@ -4,6 +4,7 @@ A return code proves that someone holds the authorization, not that the product 
 docs/threat-model.md.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -18,6 +19,7 @@ from licensing.codecs.typed_codes import is_same_code
 from licensing.models import AuthorizationCode, Reservation
 from licensing.services.devices.endings import end_reserved, lock_claim
 from licensing.services.reservations import moves
+from licensing.services.reservations.export_keys import release_product
 from licensing.services.reservations.holding import write_holds
 from licensing.services.reservations.issuing import signature_of
 from licensing.services.reservations.requests import require_manage
@@ -29,8 +31,8 @@ def return_reservation(*, actor: Actor, reservation: Reservation, return_code: s
     """End the reservation by the code that its product shows; everything it holds is released.
 
     While a change is pending the code of each outstanding authorization counts. That of a rehosted product, should it
-    be found again, closes the rehost. Raises `NotFound`, `Forbidden`; `Invalid` (RETURN_CODE_INVALID,
-    RETURN_CODE_MISMATCH); `Conflict` (RESERVATION_ENDED).
+    be found again, closes the rehost. The registration of a product that returned an export key goes on. Raises
+    `NotFound`, `Forbidden`; `Invalid` (RETURN_CODE_INVALID, RETURN_CODE_MISMATCH); `Conflict` (RESERVATION_ENDED).
     """
     require_manage(actor, reservation)
     typed = split_return_code(return_code)
@@ -44,10 +46,20 @@ def find_by_return_code(*, actor: Actor, virtual_account: VirtualAccount, return
     """
     typed = split_return_code(return_code)
     seen = Reservation.objects.visible_to(actor, Permission.MANAGE_ASSETS).filter(virtual_account=virtual_account)
-    found = seen.filter(instance__piid__in=typed.piids()).select_related("instance").first()
+    of_product = seen.filter(instance__piid__in=typed.piids()).select_related("instance").order_by("-pk")
+    found = choose_by_code(of_product, typed)
     if found is None:
         raise NotFound("This is not the return code of a reservation in this Virtual Account.", where=WHERE)
     return found
+
+
+def choose_by_code(candidates: Sequence[Reservation], typed: ReturnCode) -> Reservation | None:
+    """Of what one product holds, which may be several export keys, that whose code this is; else any of it."""
+    if len(candidates) > 1:
+        for each in candidates:
+            if _matches(each, typed):
+                return each
+    return candidates[0] if candidates else None
 
 
 def return_code_of(code: AuthorizationCode) -> str:
@@ -83,6 +95,10 @@ def _return(actor: Actor, reservation: Reservation, typed: ReturnCode, now: date
             released=released,
             now=now,
         )
+        if current.kind == ReservationKind.EXPORT:
+            moves.record(actor, "export_key.returned", current, {"released": released}, now)
+            release_product(current.instance)
+            return current
         moves.record(actor, "reservation.returned", current, {"released": released}, now)
         if not is_rehosted:
             end_reserved(actor=actor, instance=current.instance, state=InstanceState.REMOVED, now=now)
@@ -100,10 +116,14 @@ def _pass_on(heir: Reservation, now: datetime) -> int:
     return sum(hold.quantity for hold in current.holds.counting())
 
 
+def _matches(reservation: Reservation, typed: ReturnCode) -> bool:
+    codes = moves.outstanding_codes(reservation)
+    return any(code.sealed is not None and is_same_code(typed.text, return_code_of(code)) for code in codes)
+
+
 def _require_match(reservation: Reservation, typed: ReturnCode) -> None:
-    for code in moves.outstanding_codes(reservation):
-        if code.sealed is not None and is_same_code(typed.text, return_code_of(code)):
-            return
+    if _matches(reservation, typed):
+        return
     message = f"This is not the return code of {reservation.udi}. Compare it with what the product shows."
     if reservation.instance.piid not in typed.piids():
         message = f"This return code is of another product, or of an earlier reservation of {reservation.udi}."

@@ -24,7 +24,7 @@ from licensing.services.reservations.contents import (
 )
 from licensing.services.reservations.holding import LockedPools, most_of, read_holds, read_pools, write_holds
 from licensing.services.reservations.issuing import Issued, complete_code, write_intent
-from licensing.services.reservations.requests import require_manage
+from licensing.services.reservations.requests import require_manage, require_requested
 from licensing.services.reservations.sources import naming_sources
 from licensing.states import AuthorizationState, ReservationCause, ReservationKind, ReservationState
 
@@ -63,6 +63,7 @@ def cancel_update(*, actor: Actor, reservation: Reservation, now: datetime) -> R
     Raises `NotFound`, `Forbidden`, `Conflict` (RESERVATION_ENDED, NO_UPDATE_PENDING).
     """
     require_manage(actor, reservation)
+    require_requested(reservation)
     return retry_transient(lambda: _cancel(actor, reservation, now))
 
 
@@ -100,6 +101,7 @@ def hold_outstanding(reservation: Reservation, now: datetime) -> int:
 
 def _check(actor: Actor, reservation: Reservation, licenses: Sequence[Wanted]) -> None:
     require_manage(actor, reservation)
+    require_requested(reservation)
     if reservation.kind == ReservationKind.UNIVERSAL:
         raise Conflict(
             "A universal reservation entitles its product to everything; there is nothing to change.",

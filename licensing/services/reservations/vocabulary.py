@@ -14,6 +14,10 @@ RESERVATION_EVENTS: Final[dict[str, str]] = {
     "reservation.rehosted": mark("The reservation of the failed product {udi} was rehosted to {replacement}."),
     "reservation.expired": mark("All terms of the reservation of {udi} have ended."),
     "reservation.moved": mark("The reservation of {udi}, {summary}, was transferred from {source} to {target}."),
+    "export_key.issued": mark("{udi} was given an export authorization key for {summary}."),
+    "export_key.returned": mark("{udi} gave an export authorization key back. Released: {released}."),
+    "export_key.ended": mark("An export authorization key of {udi} ended with its registration. Released: {released}."),
+    "export_key.expired": mark("The term of an export authorization key of {udi} has ended."),
 }
 
 

@@ -8,7 +8,7 @@ from django.db.models import Case, CharField, DateTimeField, Exists, F, OuterRef
 from cssm.common.text import Badge, Tone, mark
 from licensing.models import AuthorizationCode, Reservation
 from licensing.querysets.reservations import ReservationQuerySet
-from licensing.states import ReservationState
+from licensing.states import ReservationKind, ReservationState
 
 
 class Waiting(StrEnum):
@@ -75,6 +75,7 @@ def with_waiting(reservations: ReservationQuerySet) -> ReservationQuerySet:
     unconfirmed = outstanding.filter(confirmed_at__isnull=True)
     pending = Q(state=ReservationState.UPDATE_PENDING)
     waits = Case(
+        When(kind=ReservationKind.EXPORT, then=Value(Waiting.NOTHING.value)),
         When(pending & Exists(takes_away), then=Value(Waiting.RELEASE.value)),
         When(pending, then=Value(Waiting.CONFIRMATION.value)),
         When(state=ReservationState.AUTHORIZED, then=Value(Waiting.INSTALLATION.value)),

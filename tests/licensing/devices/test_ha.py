@@ -1,10 +1,13 @@
 """High availability: a group's use counts once, and nobody gets into a group by claiming it."""
 
+from datetime import timedelta
+
 import pytest
 
 from accounts.models import Event
 from accounts.services.virtual_accounts import create_virtual_account
 from licensing.models import DuplicateFinding, Pool, PoolDelta, ProductInstance, Usage
+from licensing.services.devices.lives import advance_lives
 from licensing.services.devices.tokens import create_token
 from licensing.services.insight.duplicates import find_duplicates
 from licensing.services.pools.fold import fold_due
@@ -179,14 +182,35 @@ def test_another_smart_account_s_product_is_never_a_peer(enrol, foreign_token, n
     assert sum(Usage.objects.counted().values_list("quantity", flat=True)) == 7
 
 
-def test_the_end_of_the_active_one_leaves_the_group_to_the_next_that_reports(enrol, now):
+def test_when_the_active_one_ends_the_one_heard_of_last_counts_at_once(enrol, now):
+    first, second, third = enrol(1, 2, 3), enrol(2, 1, 3), enrol(3, 1, 2)
+    for _ in range(2):
+        report(first, 3, 2, 3)
+        report(third, 3, 1, 2)
+    second.wait(minutes=1)
+    report(second, 3, 1, 3)
+    assert in_use(now) == 3
+    assert first.deregister().code is None
+    assert in_use(now) == 3
+    assert [
+        str(piid) for piid in ProductInstance.objects.filter(is_counted=True).active().values_list("piid", flat=True)
+    ] == [second.piid]
+    event = Event.objects.get(name="instance.ha_promoted")
+    assert event.subject_id == second.piid
+    assert second.deregister().code is None
+    assert third.deregister().code is None
+    assert in_use(now) == 0
+
+
+def test_the_last_of_a_group_leaves_nothing_behind_when_its_certificate_ends(enrol, now):
     first, second = enrol(1, 2), enrol(2, 1)
     report(first, 3, 2)
     report(second, 3, 1)
-    assert first.deregister().code is None
-    assert in_use(now) == 0
-    report(second, 3, 1)
-    assert in_use(now) == 3
+    end = now + timedelta(days=366)
+    advance_lives(now=end)
+    fold_due(now=end)
+    assert not check_pools(now=end)
+    assert Pool.objects.get(license__tag=TAG).in_use == 0
 
 
 def test_a_member_that_registers_again_stays_in_the_group(enrol, now):
