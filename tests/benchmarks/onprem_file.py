@@ -92,7 +92,6 @@ def _recall(state: Path) -> Server:
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    paths = [Path(each) for each in arguments[:2]]
-    {"register": register, "write": write, "upload": upload, "work": work}[what](
-        *paths, *(int(each) for each in arguments[2:])
-    )
+    paths: list[Any] = [Path(each) for each in arguments[:2]]
+    programs: dict[str, Any] = {"register": register, "write": write, "upload": upload, "work": work}
+    programs[what](*paths, *(int(each) for each in arguments[2:]))

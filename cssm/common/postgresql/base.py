@@ -14,6 +14,8 @@ TRUST_SECONDS: Final = 1.0
 
 class DatabaseWrapper(base.DatabaseWrapper):
     _answered_at = float("-inf")
+    health_check_done: bool
+    health_check_enabled: bool
 
     def prepared_cursor(self) -> Any:
         """A cursor whose statements are planned once for the connection, with their parameters sent apart from them."""
@@ -22,7 +24,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.close_if_health_check_failed()
         self.ensure_connection()
         with self.wrap_database_errors:
-            return self._prepare_cursor(base.ServerBindingCursor(self.connection))  # type: ignore[attr-defined]
+            return self._prepare_cursor(base.ServerBindingCursor(self.connection))  # type: ignore[attr-defined, call-arg]  # not in the stubs
 
     def close_if_health_check_failed(self) -> None:
         """As the stock engine; a connection that answered within the last second is not asked."""

@@ -4,7 +4,7 @@ A return code proves that someone holds the authorization, not that the product 
 docs/threat-model.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
@@ -53,13 +53,14 @@ def find_by_return_code(*, actor: Actor, virtual_account: VirtualAccount, return
     return found
 
 
-def choose_by_code(candidates: Sequence[Reservation], typed: ReturnCode) -> Reservation | None:
+def choose_by_code(candidates: Iterable[Reservation], typed: ReturnCode) -> Reservation | None:
     """Of what one product holds, which may be several export keys, that whose code this is; else any of it."""
-    if len(candidates) > 1:
-        for each in candidates:
+    held = list(candidates)
+    if len(held) > 1:
+        for each in held:
             if _matches(each, typed):
                 return each
-    return candidates[0] if candidates else None
+    return held[0] if held else None
 
 
 def return_code_of(code: AuthorizationCode) -> str:
