@@ -27,6 +27,8 @@ from sync.services.verification import check_header, verify_signature
 
 CHUNK: Final = 2_000
 _KEPT_CHUNK: Final = 100
+# From so many rows on, what the planner believes of them matters.
+MANY: Final = 1_000
 
 Beat = Callable[[int, int], None]
 """Told (bytes read, rows staged) after each chunk, in its transaction; raises to end the work."""
@@ -82,6 +84,8 @@ def stage_file(
         if len(rows) >= CHUNK or len(kept) >= _KEPT_CHUNK:
             flush()
     flush()
+    if staged.instances >= MANY:
+        staging.refresh_statistics()
     header = staged.header
     if header is None:
         raise refuse(FileCode.MALFORMED, "The file has no complete header.")

@@ -133,7 +133,6 @@ class _Run:
 
     def apply(self) -> Outcome:
         self.drop_tables()
-        self.analyze("licensing_stagedinstance", "licensing_stageduse")
         self.run(sql.NAMED, sql.GONE)
         self.analyze("snap_named", "snap_gone")
         self.run(*sql.MAKE, *sql.USE, *sql.CLAIMS)

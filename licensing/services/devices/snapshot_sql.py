@@ -16,6 +16,7 @@ TABLES: Final = (
     "snap_candidate",
     "snap_verdict",
     "snap_affected",
+    "snap_group",
     "snap_before",
     "snap_change",
 )
@@ -176,12 +177,12 @@ SELECT instance_id AS id FROM snap_named WHERE wanted AND (is_new OR differs OR 
 """,
     """
 INSERT INTO snap_affected (id)
-SELECT p.id FROM licensing_productinstance p
- WHERE p.origin_id = %(origin)s AND p.state IN {active}
-   AND p.ha_group_id IN (SELECT q.ha_group_id FROM licensing_productinstance q JOIN snap_affected f ON f.id = q.id
-                          JOIN licensing_hagroup g ON g.id = q.ha_group_id
-                          WHERE q.origin_id = %(origin)s AND g.key NOT LIKE '#%%')
-   AND p.id NOT IN (SELECT id FROM snap_affected)
+SELECT p.id FROM (
+  SELECT DISTINCT g.id FROM snap_affected f
+    JOIN licensing_productinstance q ON q.id = f.id JOIN licensing_hagroup g ON g.id = q.ha_group_id
+   WHERE q.origin_id = %(origin)s AND g.key NOT LIKE '#%%'
+) h JOIN licensing_productinstance p ON p.ha_group_id = h.id
+ WHERE p.origin_id = %(origin)s AND p.state IN {active} AND NOT EXISTS (SELECT 1 FROM snap_affected f WHERE f.id = p.id)
 """,
 )
 
@@ -254,6 +255,14 @@ SELECT %(sa)s, p.virtual_account_id, p.id, p.ha_group_id, d.tag, d.license_id, d
 """,
     # Of a group that the server names, one member counts: the one that reports most (the active one reports). Groups
     # over 8 members, or of different products or software, are no such groups: all count (domain: Products, HA).
+    # The groups are found first, for most products have none: planned at once, all products would be gone through for
+    # each of them.
+    """
+CREATE TEMPORARY TABLE snap_group {drop} AS
+SELECT DISTINCT g.id FROM snap_affected f
+  JOIN licensing_productinstance q ON q.id = f.id JOIN licensing_hagroup g ON g.id = q.ha_group_id
+ WHERE g.key NOT LIKE '#%%'
+""",
     """
 UPDATE licensing_productinstance SET is_counted = {false} WHERE id IN (
   SELECT r.id FROM (
@@ -265,9 +274,8 @@ UPDATE licensing_productinstance SET is_counted = {false} WHERE id IN (
            COUNT(*) OVER (PARTITION BY p.ha_group_id) AS members,
            MIN(p.udi_pid) OVER w = MAX(p.udi_pid) OVER w AND MIN(p.software_tag) OVER w = MAX(p.software_tag) OVER w
              AS alike
-      FROM licensing_productinstance p JOIN licensing_hagroup g ON g.id = p.ha_group_id
-     WHERE p.origin_id = %(origin)s AND g.key NOT LIKE '#%%' AND p.state IN {active}
-       AND p.ha_group_id IN (SELECT q.ha_group_id FROM licensing_productinstance q JOIN snap_affected f ON f.id = q.id)
+      FROM snap_group g JOIN licensing_productinstance p ON p.ha_group_id = g.id
+     WHERE p.origin_id = %(origin)s AND p.state IN {active}
     WINDOW w AS (PARTITION BY p.ha_group_id)
   ) r WHERE r.place > 1 AND r.members <= 8 AND r.alike AND r.is_counted)
 """,

@@ -66,6 +66,17 @@ def stage_rows(*, snapshot_id: int, rows: Iterable[StagedRow]) -> int:
     return len(instances)
 
 
+def refresh_statistics() -> None:
+    """Let the planner know of many rows staged a moment ago; it would look each of them up one by one.
+
+    Not inside a long transaction: until its end, nobody else's statistics could be refreshed, and the files of other
+    servers would wait for this one.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"ANALYZE {StagedInstance._meta.db_table}, {StagedUse._meta.db_table}")
+
+
 def find_twice(*, snapshot_id: int, limit: int) -> list[tuple[str, int]]:
     """(id, line) of instances that the file names more than once, the last time each."""
     rows = StagedInstance.objects.filter(snapshot=snapshot_id).order_by().values("external_id")
