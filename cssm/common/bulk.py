@@ -18,4 +18,4 @@ def insert_rows(table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ..
             places = ", ".join(["%s"] * len(columns))
             statement = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608  our own names
             # Any iterable will do, whatever the stubs say; holding all rows at once would not.
-            cursor.executemany(statement, rows)  # type: ignore[arg-type]
+            cursor.executemany(statement, rows)  # type: ignore[arg-type]  # see above
