@@ -11,12 +11,18 @@ import sys
 from pathlib import Path
 
 PYTEST = Path(sys.executable).parent / "pytest"
-# Once is enough for what touches neither database nor cache, and for what reaches them only by ways that others test on
-# both: which URL asks for which right, and what a browser makes of a page. The journey in tests/browser runs on both.
-ONCE = [f"--ignore=tests/{folder}" for folder in ("agents", "architecture", "licensing/codecs", "sync/codecs")]
-ONCE += ["--ignore-glob=*_in_browser.py"]
-# Long ones, which only the soak repeats on the second engine.
-ONCE_UNLESS_SOAK = ["--ignore=tests/licensing/devices/test_fleet.py"]
+# Services, calls, messages, races and the main journey run on both engines. Once is enough for what touches neither
+# database nor cache, and for what reaches them only by ways that others test on both: on SQLite, which URL asks for
+# which right and what a browser makes of a page (the journey in tests/browser runs on both); on PostgreSQL, the pages,
+# and calls that no schema allows. Where there is only SQLite, everything runs there.
+WITHOUT_DATABASE = ("agents", "architecture", "licensing/codecs", "sync/codecs")
+ONLY_ON_SQLITE = [*(f"--ignore=tests/{folder}" for folder in WITHOUT_DATABASE), "--ignore-glob=*_in_browser.py"]
+PAGES = ("test_*_pages.py", "test_operator*.py", "test_every_page.py")
+ONLY_ON_POSTGRESQL = [*(f"--ignore-glob=*/{name}" for name in PAGES), "--ignore=tests/api/test_bad_input.py"]
+# Long ones, which only the soak repeats on the other engine.
+LONG = ("licensing/devices/test_fleet.py", "flows/test_reservation_journey.py")
+LONG_ON_SQLITE = [f"--ignore=tests/{test}" for test in LONG]
+LONG_ON_POSTGRESQL = ["--ignore=tests/flows/test_onprem_journey.py"]
 LOCAL_POSTGRESQL = "postgres://postgres@127.0.0.1:5432/postgres"
 LOCAL_REDIS = "redis://127.0.0.1:6379/9"
 
@@ -40,15 +46,18 @@ def main(arguments: list[str]) -> int:
     arguments = ["-p", "no:cacheprovider", f"--randomly-seed={seed}", *arguments]
     sys.stdout.write(f"seed {seed} (SEED={seed} repeats the order)\n")
     embedded = {"DATABASE_URL": "", "CELERY_BROKER_URL": "", "CACHE_URL": ""}
-    status = run_suite("SQLite, file-system broker", arguments, embedded)
     database = os.environ.get("DATABASE_URL") or (LOCAL_POSTGRESQL if answers(5432) else "")
     redis = os.environ.get("CELERY_BROKER_URL") or (LOCAL_REDIS if answers(6379) else "")
+    soaks = bool(os.environ.get("SOAK"))
+    shared = ONLY_ON_POSTGRESQL + ([] if soaks else LONG_ON_POSTGRESQL)
+    left_out = shared if database and redis else []
+    status = run_suite("SQLite, file-system broker", [*arguments, *left_out], embedded)
     if status == 0 and database and redis:
         # Databases that are made for the tests need not survive a power cut.
         hasty = {"PGOPTIONS": "-c synchronous_commit=off"}
         production = {"DATABASE_URL": database, "CELERY_BROKER_URL": redis, "CACHE_URL": redis, **hasty}
-        once = ONCE if os.environ.get("SOAK") else ONCE + ONCE_UNLESS_SOAK
-        return run_suite("PostgreSQL, Redis", [*arguments, *once], production)
+        left_out = ONLY_ON_SQLITE + ([] if soaks else LONG_ON_SQLITE)
+        return run_suite("PostgreSQL, Redis", [*arguments, *left_out], production)
     if not (database and redis):
         sys.stdout.write("PostgreSQL or Redis does not answer: the embedded default alone was tested.\n")
     return status
