@@ -211,7 +211,7 @@ def test_a_product_that_holds_a_reservation_is_refused_at_once(
 ):
     reserve(alice_client, product, engineering, SWITCH=1)
     page = check_page(enter_code(alice_client, AirGapped(sequence="C").request_code), status=422)
-    assert "holds a reservation of another request code" in text_of(page)
+    assert "holds a reservation already, of another request code" in text_of(page)
 
 
 def test_viewers_see_the_reservation_but_no_code_and_no_button(
