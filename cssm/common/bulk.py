@@ -1,21 +1,28 @@
 """Many new rows at once, past the models: COPY on PostgreSQL, raw inserts on SQLite."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from django.db import connection
 
+BATCH: Final = 5_000
+
 
 def insert_rows(table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Insert the rows, in the caller's transaction; their values are as the database stores them."""
+    """Insert the rows, in the caller's transaction; their values are as the database stores them.
+
+    They may come from a query of the same connection: while rows are written it can do nothing else, so they are read
+    in batches before.
+    """
     names = ", ".join(columns)
+    pending = iter(rows)
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-                for row in rows:
-                    copy.write_row(row)
-        else:
-            places = ", ".join(["%s"] * len(columns))
-            statement = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608  our own names
-            # Any iterable will do, whatever the stubs say; holding all rows at once would not.
-            cursor.executemany(statement, rows)  # type: ignore[arg-type]  # see above
+        while batch := list(islice(pending, BATCH)):
+            if connection.vendor == "postgresql":
+                with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+                    for row in batch:
+                        copy.write_row(row)
+            else:
+                places = ", ".join(["%s"] * len(columns))
+                cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", batch)  # noqa: S608  our own names
