@@ -4,7 +4,7 @@ Planning a statement of the device messages takes PostgreSQL longer than running
 still stands costs every request a round trip.
 """
 
-import time
+from time import monotonic
 from typing import Any, Final
 
 from django.db.backends.postgresql import base
@@ -30,7 +30,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """As the stock engine; a connection that answered within the last second is not asked."""
         if self.connection is None or self.health_check_done or not self.health_check_enabled:
             return
-        moment = time.monotonic()
+        moment = monotonic()
         if moment - self._answered_at < TRUST_SECONDS:
             self.health_check_done = True
             return
