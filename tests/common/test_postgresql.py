@@ -1,7 +1,7 @@
 """The engine for PostgreSQL: statements that stay planned, and connections that are not asked all the time."""
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from cssm.common.compiled import prepared_cursor
 from cssm.common.postgresql import base
@@ -40,7 +40,7 @@ def asked(monkeypatch):
         calls.append(True)
         return True
 
-    monkeypatch.setattr(type(connection), "is_usable", ask)
+    monkeypatch.setattr(type(connections["default"]), "is_usable", ask)
     monkeypatch.setattr(connection, "health_check_enabled", True)
     monkeypatch.setattr(connection, "_answered_at", float("-inf"))
     return calls
