@@ -31,26 +31,19 @@ def test_where_a_pooler_keeps_no_statements_none_is_planned(monkeypatch):
     assert not [text for text in planned() if "planned_never" in text]
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    """How often the connection was asked whether it still stands."""
-    calls: list[bool] = []
+def test_a_connection_that_just_answered_is_not_asked_again(monkeypatch):
+    engine, asked, counts = connections["default"], [], []
 
     def ask(_self):
-        calls.append(True)
+        asked.append(True)
         return True
 
-    monkeypatch.setattr(type(connections["default"]), "is_usable", ask)
-    monkeypatch.setattr(connection, "health_check_enabled", True)
-    monkeypatch.setattr(connection, "_answered_at", float("-inf"))
-    return calls
-
-
-def test_a_connection_that_just_answered_is_not_asked_again(asked, monkeypatch):
-    counts = []
+    monkeypatch.setattr(type(engine), "is_usable", ask)
+    monkeypatch.setattr(engine, "health_check_enabled", True)
+    monkeypatch.setattr(engine, "_answered_at", float("-inf"))
     for moment in (100.0, 100.9, 101.1):
         monkeypatch.setattr(base, "monotonic", lambda moment=moment: moment)
-        monkeypatch.setattr(connection, "health_check_done", False)
-        connection.close_if_health_check_failed()
+        engine.health_check_done = False
+        engine.close_if_health_check_failed()
         counts.append(len(asked))
     assert counts == [1, 1, 2]
