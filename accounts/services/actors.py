@@ -1,11 +1,13 @@
 """Turning whoever signed in into an `Actor`, with all grants in one query."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from accounts.models import ApiClient, Membership, SmartAccount, User
 from accounts.states import AccountStatus
 from cssm.common.actor import NOBODY, Actor, ActorKind, Grant
 from cssm.common.permissions import Role
+from cssm.common.text import mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,13 @@ def actor_for_client(client: ApiClient) -> Actor:
         grants=grants,
         is_operator=client.is_operator,
     )
+
+
+def name_people(ids: Iterable[str]) -> dict[str, str]:
+    """What records keep of people, their ids, as names to show; "[erased]" for those who are no longer known."""
+    wanted = set(ids)
+    known = User.objects.filter(pk__in=[int(id) for id in wanted if id.isdecimal()])
+    return {**dict.fromkeys(wanted, mark("[erased]")), **{str(user.pk): user.label for user in known}}
 
 
 def accounts_of(actor: Actor) -> list[AccountChoice]:

@@ -83,7 +83,9 @@ class HierarchyVersion(models.Model):
     number = models.PositiveIntegerField()
     higher = models.JSONField(default=dict)
     at = models.DateTimeField()
-    made_by = models.CharField(max_length=200, blank=True)
+    actor_kind = models.CharField(max_length=12)
+    actor_id = models.CharField(max_length=64, blank=True)
+    actor_label = models.CharField(max_length=200, blank=True, help_text="empty for a person, whose name is personal")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["family", "number"], name="hierarchy_version_once")]

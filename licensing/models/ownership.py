@@ -20,14 +20,16 @@ from licensing.states import LicenseType, LineSource, LineState, RecordKind
 
 
 class Order(models.Model):
-    """An order as delivered; `order_ref` makes a second delivery of it change nothing."""
+    """An order as delivered; `order_ref` makes a second delivery of it change nothing.
+
+    Who delivered it is in the record that its lines hang on.
+    """
 
     smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+")
     virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="+")
     order_ref = models.CharField(max_length=100, unique=True)
     content_digest = models.CharField(max_length=64)
     delivered_at = models.DateTimeField()
-    delivered_by = models.CharField(max_length=255)
 
     objects = OrderQuerySet.as_manager()
 

@@ -2,11 +2,11 @@
 
 from django.db.models import QuerySet
 
-from accounts.models import SmartAccount, User
+from accounts.models import SmartAccount
+from accounts.services.actors import name_people
 from cssm.common.actor import Actor, ActorKind
 from cssm.common.errors import NotFound
 from cssm.common.permissions import Permission
-from cssm.common.text import mark
 from sync.models import Exchange
 from sync.services.servers import require
 from sync.services.storage import StoredFile
@@ -36,9 +36,8 @@ def name_sender(exchange: Exchange) -> str:
     """Who uploaded it, as far as that may still be known."""
     if exchange.created_by_label:
         return exchange.created_by_label
-    if exchange.created_by_kind == ActorKind.USER and exchange.created_by_id.isdecimal():
-        user = User.objects.filter(pk=int(exchange.created_by_id)).first()
-        return user.label if user is not None else mark("[erased]")
+    if exchange.created_by_kind == ActorKind.USER:
+        return name_people([exchange.created_by_id])[exchange.created_by_id]
     return exchange.created_by_kind
 
 

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
 
+from accounts.services.actors import name_people
+from cssm.common.actor import ActorKind
 from licensing.models import HierarchyVersion, License, LicenseFamily
 from licensing.querysets.loans import read_higher
 
@@ -30,7 +32,7 @@ class VersionChange:
 
 @dataclass(frozen=True, slots=True)
 class FamilyVersion:
-    """One version of a family's hierarchy, in force from `at` until the next."""
+    """One version of a family's hierarchy, in force from `at` until the next; `made_by` is empty where nobody knows."""
 
     number: int
     at: datetime
@@ -67,11 +69,12 @@ def grow_tree(licenses: Iterable[License]) -> list[Node]:
 
 
 def read_versions(family: LicenseFamily) -> list[FamilyVersion]:
-    """Newest first. Three queries."""
+    """Newest first. Four queries."""
     versions = list(HierarchyVersion.objects.filter(family=family).order_by("number"))
     edges = [read_higher(version.higher) for version in versions]
     named = {id for version in edges for pair in version.items() for id in pair}
     licenses = License.objects.in_bulk(named)
+    people = name_people(version.actor_id for version in versions if version.actor_kind == ActorKind.USER)
     found = []
     for position, version in enumerate(versions):
         before = edges[position - 1] if position else {}
@@ -81,5 +84,6 @@ def read_versions(family: LicenseFamily) -> list[FamilyVersion]:
             for id in sorted(before.keys() | after.keys())
             if before.get(id) != after.get(id)
         ]
-        found.append(FamilyVersion(version.number, version.at, version.made_by, changes))
+        made_by = people[version.actor_id] if version.actor_kind == ActorKind.USER else version.actor_label
+        found.append(FamilyVersion(version.number, version.at, made_by, changes))
     return found[::-1]

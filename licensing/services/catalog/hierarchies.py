@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from cssm.common.actor import Actor, ActorKind
 from licensing.models import HierarchyVersion, License
 
 
-def write_versions(licenses: Iterable[License], *, made_by: str, now: datetime) -> set[int]:
+def write_versions(licenses: Iterable[License], *, actor: Actor, now: datetime) -> set[int]:
     """A new version for each family whose "higher" differs from its newest version; returns the ids of those families.
 
     `licenses` is the whole catalog as it is about to be, under the lock of its head.
@@ -28,7 +29,10 @@ def write_versions(licenses: Iterable[License], *, made_by: str, now: datetime) 
             number=newest[family_id].number + 1 if family_id in newest else 1,
             higher=wanted[family_id],
             at=now,
-            made_by=made_by,
+            actor_kind=actor.kind.value,
+            actor_id=actor.id,
+            # A person's name is personal: it stands in the event, where it can be erased.
+            actor_label="" if actor.kind is ActorKind.USER else actor.label[:200],
         )
         for family_id in sorted(changed)
     )

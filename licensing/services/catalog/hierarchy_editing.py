@@ -32,7 +32,7 @@ def set_higher(*, actor: Actor, tag: str, higher: str, now: datetime) -> bool:
         before = licenses[tag].higher
         if (before.tag if before else "") == higher:
             return False
-        write_licenses([], licenses, ImportResult(), made_by=actor.label, now=now, above=above)
+        write_licenses([], licenses, ImportResult(), actor=actor, now=now, above=above)
         version = advance_catalog(head, now=now)
         _record(actor, licenses[tag], before, licenses.get(higher), version, now)
     return True

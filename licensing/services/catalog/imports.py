@@ -47,7 +47,7 @@ def import_catalog(*, actor: Actor, rows: Iterable[str], now: datetime, only_new
         if errors := _check(read, entitlements, licenses, software):
             raise _refusal(errors)
         write_software([row for row in read if row.kind is Kind.SOFTWARE], software, result)
-        write_licenses(entitlements, licenses, result, made_by=actor.label, now=now)
+        write_licenses(entitlements, licenses, result, actor=actor, now=now)
         if result.created or result.changed:
             result.version = advance_catalog(head, now=now)
             _record(actor, result, now)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from cssm.common.actor import Actor
 from licensing.codecs.catalog_csv import CatalogRow
 from licensing.codecs.software_hash import software_hash
 from licensing.models import License, LicenseChange, LicenseFamily, SoftwareTag
@@ -56,11 +57,11 @@ def write_licenses(
     known: Mapping[str, License],
     result: ImportResult,
     *,
-    made_by: str,
+    actor: Actor,
     now: datetime,
     above: Mapping[str, str | None] | None = None,
 ) -> None:
-    """`known` are all licenses of the catalog by tag, with `higher` loaded; `made_by` goes into hierarchy versions.
+    """`known` are all licenses of the catalog by tag, with `higher` loaded; `actor` is kept with hierarchy versions.
 
     `above` is the tag above every tag, where it does not follow from the rows.
     """
@@ -81,7 +82,7 @@ def write_licenses(
     moved = {tag for tag, license in known.items() if before[tag] != (license.family_id, license.billing)}
     with_higher = [license for license in new.values() if license.higher_id is not None]
     License.objects.bulk_update([known[tag] for tag in sorted({*changed, *moved})] + with_higher, WRITTEN_FIELDS)
-    rewritten = write_versions([*known.values(), *new.values()], made_by=made_by, now=now)
+    rewritten = write_versions([*known.values(), *new.values()], actor=actor, now=now)
     follow = [tag for tag, license in known.items() if tag in moved or license.family_id in rewritten]
     LicenseChange.objects.bulk_create([LicenseChange(license=known[tag], at=now) for tag in follow])
     _count(result, created=len(new), changed=len(changed), rows=len(rows))

@@ -71,7 +71,6 @@ def deliver_order(
                 "virtual_account_id": account.pk,
                 "content_digest": digest,
                 "delivered_at": now,
-                "delivered_by": actor.label,
             },
         )
         if not created:

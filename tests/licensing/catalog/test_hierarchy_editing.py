@@ -2,7 +2,7 @@
 
 import pytest
 
-from accounts.models import Event
+from accounts.models import Event, User
 from cssm.common.errors import Forbidden, Invalid, NotFound
 from licensing.models import HierarchyVersion, License, LicenseChange, Pool
 from licensing.services.catalog.family_trees import grow_tree, read_versions
@@ -131,6 +131,16 @@ def test_the_preview_says_what_then_happens_in_every_account(
     fold_due(now=now)
     assert balances(now) == before
     assert check_pools(now=now) == []
+
+
+def test_a_version_keeps_no_name_of_who_made_it(change, cuwl, olivia):
+    change("ENH", "CUWL")
+    family = cuwl["CUWL"].family
+    version = HierarchyVersion.objects.latest("number")
+    assert (version.actor_kind, version.actor_id, version.actor_label) == ("user", str(olivia.pk), "")
+    assert [each.made_by for each in read_versions(family)] == ["Olivia <olivia@portal.example>", "system"]
+    User.objects.filter(pk=olivia.pk).delete()
+    assert [each.made_by for each in read_versions(family)] == ["[erased]", "system"]
 
 
 def test_a_family_is_read_as_a_tree_with_the_history_of_its_versions(cuwl, change, now):
