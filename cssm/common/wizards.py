@@ -63,6 +63,8 @@ class WizardView(PortalView):
     template_name = "portal/wizard.html"
     # What is drawn in place of a step's fields, by its key.
     body_templates: ClassVar[Mapping[str, str]] = {}
+    # A field whose earlier answer gives way to a file that is chosen now; who types into it has to decide.
+    replaced_by_file: ClassVar[str] = ""
 
     def get_success_url(self) -> str:
         raise NotImplementedError
@@ -96,7 +98,7 @@ class WizardView(PortalView):
 
     def find_done(self, key: str) -> str:
         """Where the outcome of an earlier press of the button is shown; empty where there was none."""
-        return ""
+        return self.get_success_url() if self.request.session.get(self._done_key) == key else ""
 
     def perform(self, answers: dict[str, dict[str, Any]]) -> str | HttpResponse:
         """Call the service, with `self.key` where it takes one. Returns the message to show, or a response."""
@@ -119,7 +121,7 @@ class WizardView(PortalView):
         if step is REVIEW and sent_key and sent_key != self.key:
             messages.warning(request, OTHER_ANSWERS)
             return self.redirect(self._url(REVIEW))
-        form = self._form(step, answers, dict(request.POST.lists()), bound=True, files=request.FILES)
+        form = self._form(step, answers, self._posted(step), bound=True, files=request.FILES)
         if not form.is_valid():
             return self._show(step, form, answers, status=HTTPStatus.UNPROCESSABLE_ENTITY)
         try:
@@ -132,6 +134,7 @@ class WizardView(PortalView):
             self.show_refusal(form, error)
             return self._show(step, form, answers, status=HTTPStatus.UNPROCESSABLE_ENTITY)
         request.session.pop(self._session_key, None)
+        request.session[self._done_key] = sent_key
         if isinstance(result, HttpResponse):
             return result
         messages.success(request, result)
@@ -146,9 +149,22 @@ class WizardView(PortalView):
     def _session_key(self) -> str:
         return f"wizard:{self.request.path}"
 
+    @property
+    def _done_key(self) -> str:
+        return f"wizard-done:{self.request.path}"
+
     def _stored(self) -> dict[str, dict[str, list[str]]]:
         stored: dict[str, dict[str, list[str]]] = self.request.session.get(self._session_key, {})
         return stored
+
+    def _posted(self, step: Step) -> dict[str, list[str]]:
+        posted = dict(self.request.POST.lists())
+        name = self.replaced_by_file
+        if self.request.FILES and name in posted:
+            shown = [text.splitlines() for text in self._stored().get(step.key, {}).get(name, [])]
+            if [text.splitlines() for text in posted[name]] == shown:
+                posted[name] = [""]
+        return posted
 
     def _step(self, key: str) -> Step:
         return next((step for step in (*self.steps, REVIEW) if step.key == key), self.steps[0])

@@ -157,6 +157,7 @@ class FileRun(ConvertView, LongRun):
 class ConvertFile(FileRun, WizardView):
     page_title = "Convert the licenses of many products"
     submit_label = "Convert"
+    replaced_by_file = "text"
     body_templates = {"products": "licensing/_convert_products.html", "review": "licensing/_convert_review.html"}
     steps = (Step("products", "Products and licenses", ProductsForm),)
 

@@ -51,6 +51,7 @@ class ManyView(ReserveView, LongRun):
 class ReserveMany(ManyView, WizardView):
     page_title = "License reservation for many products"
     submit_label = "Reserve"
+    replaced_by_file = "text"
     body_templates = {
         "codes": "licensing/_reserve_many_codes.html",
         "licenses": "licensing/_reserve_licenses.html",

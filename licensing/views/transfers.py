@@ -202,6 +202,7 @@ class TransferLicenses(TransferWizard):
 
 class TransferByFile(TransferWizard):
     page_title = "Transfer licenses by file"
+    replaced_by_file = "text"
     steps = (Step("file", "File", FileForm),)
     body_templates = {"file": "licensing/_transfer_file.html", "review": "licensing/_transfer_review.html"}
 

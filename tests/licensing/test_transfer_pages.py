@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from accounts.models import SmartAccount, User, VirtualAccount
@@ -357,3 +358,20 @@ def test_a_text_too_long_to_paste_is_refused_with_what_to_do(alice_client: Clien
     text = "entitlementTag,quantity,targetVirtualAccount\n" + "DNA-1,1,DEFAULT\n" * 200_000
     page = check_page(alice_client.post(f"{FILE}?step=file", {"text": text}), status=400)
     assert "too large" in text_of(page)
+
+
+def test_a_file_chosen_anew_takes_the_place_of_the_lines_of_the_first(
+    alice_client: Client, dna: Pool, sales: VirtualAccount
+):
+    def choose(quantity: int, **fields: str) -> Any:
+        text = f"license,quantity,targetVirtualAccount\nDNA-1 name,{quantity},{sales.name}\n"
+        file = SimpleUploadedFile("lines.csv", text.encode())
+        return alice_client.post(f"{FILE}?step=file", {"file": file, **fields})
+
+    assert choose(2).status_code == 302
+    (shown,) = check_page(alice_client.get(f"{FILE}?step=file")).xpath("//textarea[@name='text']/text()")
+    assert choose(3, text=shown.lstrip()).status_code == 302
+    review = " ".join(check_page(alice_client.get(f"{FILE}?step=review")).text_content().split())
+    assert "Licenses 3" in review
+    refused = check_page(choose(4, text=f"{shown}and more"), status=422)
+    assert "one of the two" in refused.text_content()

@@ -54,10 +54,17 @@ def test_a_change_is_reviewed_with_the_accounts_whose_compliance_it_changes_and_
     assert HierarchyVersion.objects.count() == 1
     key = review.xpath("//input[@name='key']/@value")[0]
     for _ in range(2):
-        assert olivia_client.post(f"{url}?step=review", {"key": key}).status_code == 302
+        assert olivia_client.post(f"{url}?step=review", {"key": key}).headers["Location"] == family
     assert HierarchyVersion.objects.filter(family=cuwl["CUWL"].family).count() == 2
     page = text_of(check_page(olivia_client.get(family)))
     assert "Enhanced Plus : CUWL → none" in page.replace("Plus:", "Plus :")
+
+
+def test_what_changes_nothing_cannot_be_confirmed(olivia_client: Client, cuwl: dict[str, License]):
+    answer = olivia_client.post(f"/operator/licenses/{cuwl['EPLUS'].pk}/higher/?step=higher", {"higher": "CUWL"})
+    review = check_page(olivia_client.get(answer.headers["Location"]))
+    assert "It is like this already" in text_of(review)
+    assert not review.xpath("//main//button[@type='submit']")
 
 
 def test_a_cycle_is_refused_on_the_page_with_its_names(olivia_client: Client, cuwl: dict[str, License]):

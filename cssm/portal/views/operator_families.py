@@ -144,10 +144,12 @@ class ChangeHigher(OperatorView, WizardView):
         if step is not REVIEW:
             return {}
         preview = self._preview(answers)
+        present = self.license.higher.tag if self.license.higher else ""
         accounts = {effect.pool.virtual_account_id for effect in preview.effects if effect.changes_compliance}
         rows = [(effect, effect.before.badge, effect.after.badge) for effect in preview.effects[:SHOWN_ROWS]]
         return {
             "wide": True,
+            "blocked": present == answers["higher"]["higher"],
             "preview": preview,
             "rows": rows,
             "more": max(0, len(preview.effects) - SHOWN_ROWS),
@@ -157,7 +159,7 @@ class ChangeHigher(OperatorView, WizardView):
     def perform(self, answers: dict[str, dict[str, Any]]) -> str:
         if set_higher(actor=self.actor, tag=self.license.tag, higher=answers["higher"]["higher"], now=self.now):
             return "The hierarchy was changed. Virtual Accounts follow one after the other, within seconds."
-        return "The hierarchy was like this already; nothing was changed."
+        return "The hierarchy is like this already: there was nothing more to change."
 
     def _preview(self, answers: dict[str, dict[str, Any]]) -> Any:
         return preview_higher(actor=self.actor, tag=self.license.tag, higher=answers["higher"]["higher"], now=self.now)
