@@ -113,6 +113,7 @@ class SurplusShape(Shape):
     available = serializers.IntegerField(help_text="May leave it without making it short, today or later.")
     needed = serializers.IntegerField(help_text="How many would end the shortage.")
     quantity = serializers.IntegerField(help_text="How many to transfer.")
+    endDate = serializers.DateTimeField(allow_null=True, help_text="When the first of these ends; null: none does.")
     mayTransfer = serializers.BooleanField()
 
 
@@ -310,5 +311,6 @@ def show_surplus(each: Surplus) -> dict[str, Any]:
         "available": each.available,
         "needed": each.needed,
         "quantity": each.quantity,
+        "endDate": show_moment(each.until),
         "mayTransfer": each.may_transfer,
     }

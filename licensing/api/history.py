@@ -34,10 +34,17 @@ class HistoryQuery(PageQuery):
         help_text="May be given several times; all that the caller may see where it is not given.",
     )
     entitlementTag = serializers.CharField(required=False, max_length=255)
-    startDate = serializers.DateTimeField(required=False, help_text="Usual: 30 days before the end.")
+    startDate = serializers.DateTimeField(
+        required=False, help_text="Usual: 30 days before the end; not longer ago than 24 months."
+    )
     endDate = serializers.DateTimeField(required=False, help_text="Usual: now.")
     asOf = serializers.DateTimeField(
-        required=False, help_text="The figures of this moment alone, instead of those of a period."
+        required=False,
+        help_text=(
+            "The figures of this moment alone, instead of those of a period. What was in use and reserved is kept"
+            " change by change for 90 days. Of a day longer ago is kept when most was in use and how it ended (UTC):"
+            " ask for midnight; a moment within the day gives what was last kept before it. At most 24 months back."
+        ),
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import django_filters as filters
 from django import forms
@@ -14,6 +14,7 @@ from cssm.common.templatetags.portal import number
 from licensing.services.insight.consumption import MeteredTotal
 from licensing.services.insight.history import History
 from licensing.services.insight.periods import HOUR, Period, choose_period
+from licensing.services.pools.compaction import KEPT_FOR
 
 USUAL_DAYS: Final = "30"
 LENGTHS: Final = [
@@ -34,6 +35,8 @@ class PeriodFilter(TableFilter):
     """Which stretch of time: one that ends now, or from one day to another."""
 
     length = ChoiceFilter(method="keep", label="Period", choices=LENGTHS, empty_label="Last 30 days")
+    # For how long there is something to show; None: for ever.
+    kept_for: ClassVar[timedelta | None] = KEPT_FOR
     start = day_filter("From day")
     end = day_filter("To day")
 
@@ -48,7 +51,7 @@ class PeriodFilter(TableFilter):
         last = midnight(end) + timedelta(days=1) if end else now
         if start is None:
             first = last - timedelta(days=int(chosen.get("length") or USUAL_DAYS))
-        return choose_period(start=midnight(start) if start else first, end=last, now=now)
+        return choose_period(start=midnight(start) if start else first, end=last, kept_for=self.kept_for, now=now)
 
 
 def midnight(day: date) -> datetime:

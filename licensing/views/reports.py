@@ -102,6 +102,7 @@ class UsageFilter(ReportFilter, PeriodFilter):
 
 
 class MeteredFilter(ReportFilter, PeriodFilter):
+    kept_for = None
     search_fields = ("meter__license__display_name", "meter__license__tag", "virtual_account__name")
 
 
@@ -199,7 +200,10 @@ class Usage(ReportView):
 
 class AsOf(ReportView):
     page_title, path = "Licenses as of a moment", "as-of"
-    lead = "What was owned, in use and short of each license at one moment of the past. Without a choice: now."
+    lead = (
+        "What was owned, in use and short of each license at one moment of the past. Without a choice: now. Use is kept"
+        " change by change for 90 days and by day for 24 months: of longer ago than 90 days, choose midnight."
+    )
     table_class, filter_class = AsOfReport, AsOfFilter
 
     def get_queryset(self) -> QuerySet[Any]:

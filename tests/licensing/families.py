@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from accounts.models import VirtualAccount
-from licensing.models import Hold, License, ProductInstance, Reservation
+from licensing.models import Hold, License, ProductInstance, PurchaseLine, Reservation
 from licensing.services.pools.deltas import PoolChange, record_change
 from licensing.services.pools.units import ensure_pools
 from licensing.states import InstanceState, ReservationKind, ReservationState
@@ -23,8 +23,10 @@ def import_cuwl(now: datetime) -> dict[str, License]:
     return {license.tag: license for license in License.objects.all()}
 
 
-def reserve(virtual_account: VirtualAccount, license: License, quantity: int, now: datetime) -> None:
-    """So much more is reserved there: the record and what it does to the figures, without a line it is drawn on."""
+def reserve(
+    virtual_account: VirtualAccount, license: License, quantity: int, now: datetime, *, line: PurchaseLine | None = None
+) -> None:
+    """So much more is reserved there: the record and what it does to the figures, drawn on the line if there is one."""
     account = {"smart_account_id": virtual_account.smart_account_id, "virtual_account_id": virtual_account.pk}
     instance = make_instance(virtual_account, now)
     ProductInstance.objects.filter(pk=instance.pk).update(state=InstanceState.RESERVED)
@@ -40,6 +42,8 @@ def reserve(virtual_account: VirtualAccount, license: License, quantity: int, no
         **account,
     )
     if quantity:
-        Hold.objects.create(reservation=reservation, license=license, quantity=quantity, since=now, **account)
+        Hold.objects.create(
+            reservation=reservation, license=license, quantity=quantity, line=line, since=now, **account
+        )
     pool = ensure_pools(licenses=[license], **account)[license.pk]
     record_change(virtual_account_id=virtual_account.pk, changes=[PoolChange(pool.pk, reserved=quantity)], now=now)

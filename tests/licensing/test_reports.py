@@ -128,7 +128,7 @@ def test_as_of_a_moment_shows_what_was_then(alice_client: Client, stock: Product
 def test_a_moment_that_cannot_be_shown_is_refused_and_a_later_one_is_now(alice_client: Client, stock: ProductInstance):
     refused = alice_client.get(f"{URL}as-of/?moment=2001-01-01T00:00")
     assert refused.status_code == 400
-    assert "three years" in parse_page(refused).text_content()
+    assert "kept for 24 months" in parse_page(refused).text_content()
     assert shown(alice_client, "as-of/?moment=2099-01-01T00:00") == shown(alice_client, "as-of/")
 
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db.models import F
+from django.db.models import F, OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce
 
 from accounts.models import VirtualAccount
 from cssm.common.actor import Actor
 from cssm.common.permissions import Permission
-from licensing.models import License, Pool
+from licensing.models import Hold, License, Pool, PurchaseLine
 from licensing.services.pools.outlooks import read_outlooks
 from licensing.services.pools.timeline import Outlook, TermRow
 from licensing.states import Billing, Compliance
@@ -43,7 +44,8 @@ class Surplus:
     """A Virtual Account that could give licenses.
 
     `available` may leave it without making it short, today or later; `needed` of `license` end the whole shortage;
-    `quantity` is what to transfer, the lesser of both. `may_transfer`: the actor has the right on both sides.
+    `quantity` is what to transfer, the lesser of both; the first of these to end ends at `until` (None: never).
+    `may_transfer`: the actor has the right on both sides.
     """
 
     virtual_account: VirtualAccount
@@ -52,6 +54,7 @@ class Surplus:
     available: int
     needed: int
     quantity: int
+    until: datetime | None
     may_transfer: bool
 
 
@@ -102,7 +105,7 @@ def list_endings(outlook: Outlook, license: License, licenses: Mapping[int, Lice
 def find_cures(
     *, pool: Pool, outlook: Outlook, shortage: Shortage, licenses: Mapping[int, License], actor: Actor, now: datetime
 ) -> Cures:
-    """`outlook` and `licenses` are of the pool's family in its Virtual Account. Four queries at most."""
+    """`outlook` and `licenses` are of the pool's family in its Virtual Account. Five queries at most."""
     worst = max(range(len(outlook.instants)), key=lambda n: (_missing(outlook, pool.license_id, n), -n))
     purchase = Purchase(
         license=pool.license,
@@ -124,18 +127,21 @@ def _find_surplus(pool: Pool, outlook: Outlook, shortage: Shortage, actor: Actor
         .exclude(virtual_account=pool.virtual_account_id)
         .exclude(license__billing=Billing.USAGE)
         .with_own_figures(now)
-        .annotate(own=F("now_purchased") - F("now_in_use") - F("now_reserved"))
+        # What it lends was settled within seconds: near enough to look at the most promising first.
+        .annotate(own=F("now_purchased") - F("now_in_use") - F("now_reserved") - F("lent"))
         .filter(own__gt=0)
         .select_related("license", "virtual_account")
         .order_by("-own", "pk")[:MOST_SOURCES]
     )
     outlooks = read_outlooks(unit_ids={source.unit_id for source in sources}, now=now) if sources else {}
+    spare = _read_spare(sources, now) if sources else {}
     needed = {id: _needed(outlook, pool.license_id, id, shortage) for id in {source.license_id for source in sources}}
     may_receive = _may_manage(actor, pool.virtual_account)
     found = []
     for source in sources:
         wanted = needed[source.license_id]
-        available, lasting = _spare(outlooks[source.unit_id], source.license_id, shortage.at)
+        rows = spare.get((source.virtual_account_id, source.license_id), [])
+        available, lasting = _available(outlooks[source.unit_id], source.license_id, rows, shortage.at)
         if wanted and lasting:
             found.append(
                 Surplus(
@@ -145,6 +151,7 @@ def _find_surplus(pool: Pool, outlook: Outlook, shortage: Shortage, actor: Actor
                     available=available,
                     needed=wanted,
                     quantity=min(wanted, lasting),
+                    until=_first_end(rows, min(wanted, lasting)),
                     may_transfer=may_receive and _may_manage(actor, source.virtual_account),
                 )
             )
@@ -190,19 +197,44 @@ def _ends_with(outlook: Outlook, license_id: int, given: int, quantity: int, pos
     return _missing(changed, license_id, position) == 0
 
 
-def _spare(outlook: Outlook, license_id: int, until: datetime) -> tuple[int, int]:
-    """How many may leave, and how many of these last beyond `until`.
+def _read_spare(sources: Sequence[Pool], now: datetime) -> dict[tuple[int, int], list[TermRow]]:
+    """What no reservation holds of the lines that run, by Virtual Account and license (`drawing.find_lines`)."""
+    lines = PurchaseLine.objects.filter(
+        virtual_account__in={source.virtual_account_id for source in sources},
+        license__in={source.license_id for source in sources},
+    )
+    of_line = Hold.objects.counting().filter(line=OuterRef("pk")).order_by().values("line")
+    held = Coalesce(Subquery(of_line.annotate(n=Sum("quantity")).values("n")), 0)
+    spare: dict[tuple[int, int], list[TermRow]] = {}
+    for line in lines.running_at(now).with_anything_left().annotate(held=held):
+        row = TermRow(line.license_id, line.remaining - line.held, line.start, line.end)
+        spare.setdefault((line.virtual_account_id, line.license_id), []).append(row)
+    return spare
+
+
+def _available(outlook: Outlook, license_id: int, spare: Sequence[TermRow], until: datetime) -> tuple[int, int]:
+    """How many may leave of what is `spare`, and how many of these last beyond `until`.
 
     As `drawing.draw` decides, longest term first: at each later instant what left must have been free then, except for
     what has ended by then anyway.
     """
-    running = [row for row in outlook.rows if row.license_id == license_id and row.counts_at(outlook.instants[0])]
-    available = min(outlook.at(0)[license_id].free, _last(running, outlook.instants[0]))
+    available = min(outlook.at(0)[license_id].free, _last(spare, outlook.instants[0]))
     for position, at in enumerate(outlook.instants):
-        lasting, free = _last(running, at), outlook.at(position)[license_id].free
+        lasting, free = _last(spare, at), outlook.at(position)[license_id].free
         if lasting > free:
             available = min(available, free)
-    return available, min(available, _last(running, until))
+    return available, min(available, _last(spare, until))
+
+
+def _first_end(spare: Sequence[TermRow], quantity: int) -> datetime | None:
+    """When the first of so many ends, drawn longest term first; None where none does."""
+    end: datetime | None = None
+    for row in sorted(spare, key=lambda row: (row.end is not None, -row.end.timestamp() if row.end else 0)):
+        if quantity <= 0:
+            break
+        end = row.end if row.quantity > 0 else end
+        quantity -= max(0, row.quantity)
+    return end
 
 
 def _last(rows: Iterable[TermRow], moment: datetime) -> int:

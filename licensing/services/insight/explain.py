@@ -139,7 +139,7 @@ class Explanation:
 
 
 def explain_pool(*, pool: Pool, actor: Actor, now: datetime) -> Explanation:
-    """What makes up the figures of the pool. At most 20 queries, whatever the number of lines and instances.
+    """What makes up the figures of the pool. At most 21 queries, whatever the number of lines and instances.
 
     Parts beyond the 50 largest are summed. Other Virtual Accounts are named only to who may see them. Raises
     `NotFound`, also where the actor may not see the pool.

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cssm.common.errors import Invalid
+from licensing.services.pools.compaction import KEPT_FOR
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
@@ -44,11 +45,18 @@ class Period:
         return {HOUR: "hour", DAY: "day", WEEK: "week"}[self.width]
 
 
-def choose_period(*, start: datetime | None = None, end: datetime | None = None, now: datetime) -> Period:
+def choose_period(
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    kept_for: timedelta | None = KEPT_FOR,
+    now: datetime,
+) -> Period:
     """The period from `start` to `end` (usual: the 30 days up to now), widened to whole buckets in UTC.
 
     Hours for up to 3 days, days for up to 366, else weeks: 160 to 370 buckets at most. What would lie in the future is
-    cut off. Raises `Invalid` (PERIOD_INVALID) where it would be empty or longer than three years.
+    cut off. Raises `Invalid` (PERIOD_INVALID) where it would be empty, longer than three years, or begin before what is
+    asked of was kept: `kept_for` is for how long it is, None without end.
     """
     last = min(end or now, now)
     first = start or last - USUAL
@@ -62,6 +70,8 @@ def choose_period(*, start: datetime | None = None, end: datetime | None = None,
         raise Invalid(
             "The period is longer than three years. Choose a later start.", code="PERIOD_INVALID", where="startDate"
         )
+    if kept_for is not None:
+        _check_kept(first, kept_for, "startDate", now)
     length = last - first
     width = HOUR if length <= BY_HOUR_UP_TO else DAY if length <= BY_DAY_UP_TO else WEEK
     first = first.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
@@ -73,10 +83,21 @@ def choose_period(*, start: datetime | None = None, end: datetime | None = None,
 
 def at_one_moment(moment: datetime, *, now: datetime) -> Period:
     """The period whose only point has the figures of that very moment. Raises `Invalid` (PERIOD_INVALID) for the
-    future, and for what is longer ago than three years.
+    future, and for what is longer ago than the history is kept.
     """
     if moment > now:
         raise Invalid("That moment has not come yet.", code="PERIOD_INVALID", where="asOf")
-    if now - moment > LONGEST:
-        raise Invalid("That is longer ago than three years.", code="PERIOD_INVALID", where="asOf")
+    _check_kept(moment, KEPT_FOR, "asOf", now)
     return Period(moment - timedelta(seconds=1), HOUR, 1, until=moment)
+
+
+def _check_kept(moment: datetime, kept_for: timedelta, where: str, now: datetime) -> None:
+    """Whole days are dropped: a figure of before the first that is left would be that of its beginning."""
+    first = (now - kept_for).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if moment < first:
+        raise Invalid(
+            f"The history of use is kept for 24 months: it begins on {first:%Y-%m-%d}.",
+            code="PERIOD_INVALID",
+            where=where,
+            details={"from": f"{first:%Y-%m-%d}"},
+        )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from accounts.models import VirtualAccount
 from cssm.common.actor import SYSTEM
 from cssm.common.errors import Conflict, NotFound
-from licensing.models import HaGroup, InstanceContact, License, Origin, Pool, ProductInstance, Usage
+from licensing.models import HaGroup, InstanceContact, License, Origin, Pool, ProductInstance, PurchaseLine, Usage
 from licensing.services.insight import explain as explain_module
 from licensing.services.insight.explain import Explanation, explain_pool
 from licensing.services.ownership.transfers import TransferLine, transfer_licenses
@@ -229,6 +229,42 @@ def test_no_more_is_offered_than_may_be_transferred(cuwl, engineering, default_v
     transfer(8)
 
 
+@pytest.mark.parametrize("held_is_long", [True, False])
+def test_what_a_reservation_holds_of_a_line_is_not_offered_and_all_else_is(
+    cuwl, engineering, default_va, now, held_is_long
+):
+    use(make_instance(engineering, now), cuwl["CUWL"], 50, now)
+    end = now + timedelta(days=10)
+    deliver(default_va, line(cuwl["CUWL"], 10), line(cuwl["CUWL"], 5, **ends(end)), now=now)
+    held = PurchaseLine.objects.get(virtual_account=default_va, end=None if held_is_long else end)
+    reserve(default_va, cuwl["CUWL"], held.quantity, now, line=held)
+    left = 15 - held.quantity
+    (surplus,) = explain(cuwl["CUWL"], engineering, now).cures.surplus
+    assert (surplus.available, surplus.quantity) == (left, left)
+    assert surplus.until == (end if held_is_long else None)
+
+    def transfer(quantity: int) -> None:
+        lines = [TransferLine(cuwl["CUWL"], quantity, engineering)]
+        transfer_licenses(actor=SYSTEM, source=default_va, lines=lines, now=now)
+
+    with pytest.raises(Conflict):
+        transfer(left + 1)
+    transfer(left)
+
+
+def test_those_who_lend_all_they_have_do_not_hide_one_that_can_spare(cuwl, engineering, now):
+    use(make_instance(engineering, now), cuwl["CUWL"], 2, now)
+    for number in range(11):
+        place = VirtualAccount.objects.create(
+            smart_account=engineering.smart_account, name=f"Site {number}", created_at=now
+        )
+        deliver(place, line(cuwl["CUWL"], 20 if number else 3), now=now)
+        if number:
+            use(make_instance(place, now), cuwl["EPLUS"], 20, now)
+    fold_due(now=now)
+    assert [s.virtual_account.name for s in explain(cuwl["CUWL"], engineering, now).cures.surplus] == ["Site 0"]
+
+
 def test_what_a_stranger_to_a_virtual_account_may_not_see_is_not_offered(
     cuwl, engineering, default_va, umbrella, alice, bob, carol, actor_of, now
 ):
@@ -324,7 +360,7 @@ def test_it_costs_no_more_queries_with_many_instances_lines_and_virtual_accounts
         )
         deliver(place, line(cuwl["EPLUS"], 5, **ends(now + timedelta(days=9))), line(cuwl["ENH"], 1), now=now)
         use(make_instance(place, now), cuwl["ENH"], 1, now)
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(21):
         found = explain(cuwl["ENH"], engineering, now)
     assert (found.more_instances.count, found.silence.count) == (150, 199)
     assert len(found.cures.surplus) == 10

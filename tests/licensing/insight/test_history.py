@@ -12,7 +12,7 @@ from cssm.common.actor import SYSTEM
 from cssm.common.errors import Invalid
 from licensing.models import Allocation, License, OwnershipRecord, Pool, PurchaseLine, UsageChange
 from licensing.services.insight.history import read_histories, usage_history
-from licensing.services.insight.periods import choose_period
+from licensing.services.insight.periods import at_one_moment, choose_period
 from licensing.services.pools.deltas import PoolChange, record_change
 from licensing.services.pools.fold import fold_due
 from licensing.services.pools.units import ensure_pools
@@ -251,3 +251,15 @@ def test_the_fold_changes_no_history(engineering, router, now):
     assert UsageChange.objects.exists()
     folded = history(start=now, now=later).points
     assert [(p.in_use, p.peak) for p in folded] == [(p.in_use, p.peak) for p in pending]
+
+
+def test_what_is_not_kept_any_more_is_refused_and_not_shown_as_it_was_when_the_history_begins(now):
+    first = (now - timedelta(days=731)).replace(hour=0, minute=0)
+    assert choose_period(start=first, now=now).start == first
+    assert at_one_moment(first, now=now).until == first
+    before = first - timedelta(seconds=1)
+    for ask in (lambda: choose_period(start=before, now=now), lambda: at_one_moment(before, now=now)):
+        with pytest.raises(Invalid, match="kept for 24 months: it begins on 2024-03-01") as refused:
+            ask()
+        assert refused.value.code == "PERIOD_INVALID"
+    assert choose_period(start=before, kept_for=None, now=now).start <= before
