@@ -12,6 +12,8 @@ from typing import Final
 SIDE: Final = 1000
 TOP, DEPTH = 4.0, 84.0
 MOST_LABELS: Final = 6
+# What a label takes of the width of a plot that has a table beside it, in percent.
+LABEL_SHARE: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +152,7 @@ def _columns(labels: Sequence[str]) -> list[Tick]:
     ticks = []
     for place, number in enumerate(range(0, len(labels), stride)):
         share = 100 * number / len(labels)
+        if share > 88 and 100 * stride / len(labels) < 2 * LABEL_SHARE:
+            break  # anchored at its end it would run into the one before
         ticks.append(Tick(labels[number], f"{share:.2f}%", "end" if share > 88 else "start", minor=bool(place % 2)))
     return ticks

@@ -21,7 +21,7 @@ class DuplicateTable(Table):
     key = "duplicates"
     caption = "Duplicate licenses"
     fixed = ("product",)
-    hidden = ("udi", "found_at")
+    hidden = ("udi", "reports", "found_at")
     empty_title = "No duplicates"
     empty_hint = (
         "Products that are registered twice, were probably replaced without being deregistered, or name"
@@ -32,7 +32,7 @@ class DuplicateTable(Table):
     udi = Column(accessor="instance__udi", verbose_name="UDI")
     virtual_account = Column(accessor="virtual_account__name", verbose_name="Virtual Account")
     kind = Column(verbose_name="Kind")
-    why = Column(accessor="reason", verbose_name="Why")
+    why = Column(accessor="reason", verbose_name="Why", attrs={"td": {"class": "name"}})
     other = Column(empty_values=(), orderable=False, verbose_name="The other instance")
     units = NumberColumn(verbose_name="Licenses used")
     last_contact = WhenColumn(accessor="instance__contact__last_contact_at", verbose_name="Last contact", default="–")

@@ -1,3 +1,4 @@
+import itertools
 import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from django.template import Context, Template
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 
+from cssm.common.charts import LABEL_SHARE, Series, draw_chart
 from cssm.common.templatetags.portal import badge, badge_of, number, when
 from cssm.common.text import Badge, Tone
 
@@ -120,3 +122,16 @@ def test_each_component_can_be_drawn(name: str, context: dict[str, Any], expecte
     drawn = render_to_string(f"components/{name}.html", context)
     assert expected in drawn
     assert "style=" not in drawn
+
+
+@pytest.mark.parametrize("days", [1, 6, 7, 13, 30, 31, 90, 366])
+def test_the_labels_below_a_chart_keep_their_distance(days: int):
+    labels = [f"day {number}" for number in range(days)]
+    chart = draw_chart(key="k", title="t", description="d", series=[Series("used", "Used", [0] * days)], labels=labels)
+    ends = [
+        (place - LABEL_SHARE, place) if tick.anchor == "end" else (place, place + LABEL_SHARE)
+        for tick in chart.columns
+        for place in [float(tick.place.rstrip("%"))]
+    ]
+    assert ends
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(ends))
