@@ -139,7 +139,7 @@ def _read_quantity(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _Refused("quantity", "QUANTITY_INVALID", "quantity is a whole number.")
     if not 1 <= value <= MOST_QUANTITY:
-        raise _Refused("quantity", "QUANTITY_INVALID", f"quantity is from 1 to {MOST_QUANTITY}.")
+        raise _Refused("quantity", "QUANTITY_INVALID", f"quantity is from 1 to {MOST_QUANTITY:,}.")
     return value
 
 

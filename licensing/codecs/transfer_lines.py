@@ -119,7 +119,7 @@ def _read_quantity(values: Mapping[str, object]) -> int:
     if not _DIGITS.fullmatch(text.removeprefix("-")):
         raise _Refused("quantity", "WRONG_TYPE", "A quantity is a whole number, in digits alone.")
     if not 1 <= int(text) <= MOST_QUANTITY:
-        raise _Refused("quantity", "OUT_OF_RANGE", f"A quantity is from 1 to {MOST_QUANTITY}.")
+        raise _Refused("quantity", "OUT_OF_RANGE", f"A quantity is from 1 to {MOST_QUANTITY:,}.")
     return int(text)
 
 

@@ -150,9 +150,11 @@ class UsageReport(ReportTable):
     empty_hint = "Use appears here as soon as there are licenses in a Virtual Account."
 
     virtual_account = Column(verbose_name="Virtual Account", orderable=False)
-    license = Column(orderable=False)
+    license = Column(orderable=False, attrs={"td": {"class": "name"}})
     entitlement_tag = CodeColumn(verbose_name="Entitlement tag", orderable=False)
-    start = Column(accessor="point__start", verbose_name="From", orderable=False)
+    start = Column(
+        accessor="point__start", verbose_name="From", orderable=False, attrs={"td": {"class": "text-nowrap"}}
+    )
     purchased = NumberColumn(accessor="point__purchased", verbose_name="Purchased", orderable=False)
     in_use = NumberColumn(accessor="point__in_use", verbose_name="In use", orderable=False)
     peak = NumberColumn(accessor="point__peak", verbose_name="Most in use", orderable=False)
@@ -181,7 +183,7 @@ class AsOfReport(ReportTable):
     empty_hint = "Licenses appear here when an order is delivered, or when a product reports that it uses one."
 
     virtual_account = Column(verbose_name="Virtual Account", orderable=False)
-    license = Column(orderable=False)
+    license = Column(orderable=False, attrs={"td": {"class": "name"}})
     entitlement_tag = CodeColumn(verbose_name="Entitlement tag", orderable=False)
     purchased = NumberColumn(accessor="point__purchased", verbose_name="Purchased", orderable=False)
     in_use = NumberColumn(accessor="point__in_use", verbose_name="In use", orderable=False)

@@ -70,7 +70,7 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class Cures:
-    """`surplus` holds those that would end the shortage alone first."""
+    """`surplus` holds those that would end the shortage alone first, and of these those that last for ever."""
 
     surplus: Sequence[Surplus]
     purchase: Purchase
@@ -115,7 +115,15 @@ def find_cures(
     )
     found = _find_surplus(pool, outlook, shortage, actor, now)
     ladder = _ladder(outlook, pool.license)
-    found.sort(key=lambda s: (s.quantity < s.needed, ladder.index(s.license.pk), -s.quantity, s.virtual_account.name))
+    found.sort(
+        key=lambda s: (
+            s.quantity < s.needed,
+            ladder.index(s.license.pk),
+            s.until is not None,
+            -s.quantity,
+            s.virtual_account.name,
+        )
+    )
     return Cures(surplus=found, purchase=purchase)
 
 

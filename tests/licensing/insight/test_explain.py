@@ -212,6 +212,16 @@ def test_every_surplus_that_is_offered_ends_the_shortage_when_transferred(cuwl, 
         use(device, cuwl["EPLUS"], 5, now)
 
 
+def test_what_lasts_is_offered_before_what_ends(cuwl, engineering, default_va, now):
+    sales = VirtualAccount.objects.create(smart_account=engineering.smart_account, name="Sales", created_at=now)
+    use(make_instance(engineering, now), cuwl["ENH"], 7, now)
+    end = now + timedelta(days=10)
+    deliver(default_va, line(cuwl["ENH"], 30, **ends(end)), now=now)
+    deliver(sales, line(cuwl["ENH"], 9), line(cuwl["ENH"], 5, **ends(end)), now=now)
+    offers = explain(cuwl["ENH"], engineering, now).cures.surplus
+    assert [(s.virtual_account.name, s.quantity, s.until) for s in offers] == [("Sales", 7, None), ("DEFAULT", 7, end)]
+
+
 def test_no_more_is_offered_than_may_be_transferred(cuwl, engineering, default_va, now):
     use(make_instance(engineering, now), cuwl["CUWL"], 50, now)
     end = now + timedelta(days=10)
