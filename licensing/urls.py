@@ -54,6 +54,7 @@ portal_urlpatterns = [
     path(f"{ACCOUNT}reports/licenses/", reports.Licenses.as_view(), name="report_licenses"),
     path(f"{ACCOUNT}reports/subscriptions/", reports.Subscriptions.as_view(), name="report_subscriptions"),
     path(f"{ACCOUNT}reports/instances/", reports.Instances.as_view(), name="report_instances"),
+    path(f"{ACCOUNT}reports/reserved/", reports.Reserved.as_view(), name="report_reserved"),
     path(f"{ACCOUNT}reports/usage/", reports.Usage.as_view(), name="report_usage"),
     path(f"{ACCOUNT}reports/metered-use/", reports.MeteredUse.as_view(), name="report_metered_use"),
     path(f"{ACCOUNT}reports/as-of/", reports.AsOf.as_view(), name="report_as_of"),

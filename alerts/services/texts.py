@@ -60,13 +60,27 @@ _SENTENCES = {
         "not count here. If it is yours, end its registration there, or ask the operator."
     ),
     AlertType.LICENSES_RESERVED: mark(
-        'The product {product} in the Virtual Account "{virtual_account}" has {quantity} licenses reserved.'
+        'Licenses reserved for the product {product} in the Virtual Account "{virtual_account}": {quantity}.'
     ),
     AlertType.RESERVED_LICENSES_RETURNED: mark(
-        'The product {product} in the Virtual Account "{virtual_account}" returned {quantity} reserved licenses.'
+        'Licenses returned by the product {product} in the Virtual Account "{virtual_account}": {quantity}.'
     ),
     AlertType.RESERVED_LICENSE_EXPIRED: mark(
         'All terms that the product {product} in the Virtual Account "{virtual_account}" had reserved have ended.'
+    ),
+}
+# Of these kinds of reservation, where a quantity of none would tell nothing.
+_WITHOUT_QUANTITY = {
+    (AlertType.LICENSES_RESERVED, "universal"): mark(
+        'The product {product} in the Virtual Account "{virtual_account}" has a universal reservation: it may use'
+        " everything, and takes no licenses."
+    ),
+    (AlertType.LICENSES_RESERVED, "shared"): mark(
+        'The product {product} in the Virtual Account "{virtual_account}" replaces a failed product, and shares its'
+        " licenses until that one's return code is entered."
+    ),
+    (AlertType.RESERVED_LICENSES_RETURNED, "universal"): mark(
+        'The product {product} in the Virtual Account "{virtual_account}" gave its universal reservation back.'
     ),
 }
 # Told where the figures are known.
@@ -147,6 +161,8 @@ def describe_alert(alert: Alert, params: Params | None = None) -> str:
         }
     )
     sentence = _SENTENCES.get(alert.kind)
+    if values.get("quantity") == 0:
+        sentence = _WITHOUT_QUANTITY.get((alert.kind, values.get("kind", "")), sentence)
     key, figures = _FIGURES.get(alert.kind, ("", ""))
     if sentence and key in values:
         return (gettext(sentence) + gettext(figures)).format_map(values)

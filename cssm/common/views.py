@@ -172,6 +172,7 @@ class FormAction(PortalView):
     danger: bool = False
     page_template: str = "portal/form_page.html"
     dialog_template: str = "components/_form_dialog.html"
+    fields_template: str = "components/form.html"
 
     def get_initial(self) -> dict[str, Any]:
         return {}
@@ -224,6 +225,7 @@ class FormAction(PortalView):
             "consequences": self.get_consequences(),
             "submit_label": self.submit_label,
             "danger": self.danger,
+            "fields_template": self.fields_template,
             "cancel_url": self.get_success_url(),
         }
         if self.wants_part:

@@ -17,7 +17,7 @@ from cssm.common.permissions import Permission
 from licensing.api.rows import answer_rows
 from licensing.api.shapes import DeviceResultsAnswer, Sudi, VirtualAccountsPage
 from licensing.codecs.return_code import split_return_code
-from licensing.models import Pool, ProductInstance, Reservation, Usage
+from licensing.models import Hold, Pool, ProductInstance, Reservation, Usage
 from licensing.querysets.devices import ProductInstanceQuerySet
 from licensing.services.devices.endings import remove_instance
 from licensing.services.reservations.returns import choose_by_code, return_reservation
@@ -28,7 +28,7 @@ MAX_REMOVALS = 1000
 
 class UsageRow(serializers.Serializer[Any]):
     license = serializers.CharField()
-    quantity = serializers.IntegerField()
+    quantity = serializers.IntegerField(help_text="In use and reserved.")
 
 
 class DeviceRow(serializers.Serializer[Any]):
@@ -78,9 +78,9 @@ class DeviceApiView(AccountApiView):
     def answer(self, instances: ProductInstanceQuerySet, page: Page) -> Response:
         shown = instances.visible_to(self.actor).active().order_by("-registered_at", "-pk")
         rows = shown.select_related("virtual_account", "contact")[page.offset : page.offset + page.limit]
-        uses = self.uses_of(rows)
+        uses, reserved = self.uses_of(rows), self.reserved_by(rows)
         short = self.short_licenses(rows, uses)
-        devices = [show_device(row, uses.get(row.pk, []), short) for row in rows]
+        devices = [show_device(row, uses.get(row.pk, []), short, reserved.get(row.pk, ())) for row in rows]
         return self.success(totalRecords=shown.count(), devices=devices)
 
     def uses_of(self, rows: Iterable[ProductInstance]) -> dict[int, list[Usage]]:
@@ -89,6 +89,14 @@ class DeviceApiView(AccountApiView):
         found: dict[int, list[Usage]] = {}
         for use in counted.select_related("license").order_by("tag"):
             found.setdefault(use.instance_id, []).append(use)
+        return found
+
+    def reserved_by(self, rows: Iterable[ProductInstance]) -> dict[int, list[Hold]]:
+        """What counts as reserved for each instance, by instance."""
+        held = Hold.objects.counting_at(self.now).filter(reservation__instance__in=[row.pk for row in rows])
+        found: dict[int, list[Hold]] = {}
+        for hold in held.select_related("license", "reservation").order_by("license__tag", "pk"):
+            found.setdefault(hold.reservation.instance_id, []).append(hold)
         return found
 
     def short_licenses(self, rows: Iterable[ProductInstance], uses: dict[int, list[Usage]]) -> set[tuple[int, int]]:
@@ -192,16 +200,17 @@ def udi_of(sudi: dict[str, Any]) -> str:
     raise Invalid("Give udiPid and udiSerialNumber, or a uuid.")
 
 
-def show_device(row: ProductInstance, uses: Sequence[Usage], short: set[tuple[int, int]]) -> dict[str, Any]:
-    """As in the published example. Names and kinds of products are not in our catalog; compliance is the pools'."""
+def show_device(
+    row: ProductInstance, uses: Sequence[Usage], short: set[tuple[int, int]], reserved: Sequence[Hold] = ()
+) -> dict[str, Any]:
+    """As in the published example, whose device has reserved what it uses. Names and kinds of products are not in our
+    catalog; compliance is that of the pools it uses: what is reserved is its own, and never short.
+    """
     contact = getattr(row, "contact", None)  # there is none before the first message after the registration
     is_short = any((row.virtual_account_id, use.license_id) in short for use in uses)
     status = Compliance.OUT_OF_COMPLIANCE if is_short else Compliance.AUTHORIZED
     return {
-        "licenseUsage": [
-            {"license": use.license.display_name if use.license is not None else use.tag, "quantity": use.quantity}
-            for use in uses
-        ],
+        "licenseUsage": show_usage(uses, reserved),
         "hostName": row.hostname,
         "sudi": {
             "macAddress": row.mac_address or None,
@@ -222,6 +231,18 @@ def show_device(row: ProductInstance, uses: Sequence[Usage], short: set[tuple[in
         "status": status.label,
         "lastContactDate": show_moment(contact.last_contact_at if contact is not None else row.registered_at),
     }
+
+
+def show_usage(uses: Sequence[Usage], reserved: Sequence[Hold]) -> list[dict[str, Any]]:
+    """What the product takes of each license, in use and reserved together, as in a pool's `prepaid_inuse`."""
+    sums: dict[tuple[int | None, str], tuple[str, int]] = {}
+    for use in uses:
+        named = use.license.display_name if use.license is not None else use.tag
+        sums[use.license_id, use.tag] = (named, use.quantity)
+    for hold in reserved:
+        key = (hold.license_id, hold.license.tag)
+        sums[key] = (hold.license.display_name, sums.get(key, ("", 0))[1] + hold.quantity)
+    return [{"license": named, "quantity": quantity} for named, quantity in sums.values()]
 
 
 def describe_udi(row: ProductInstance) -> str:

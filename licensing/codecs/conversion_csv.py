@@ -4,13 +4,12 @@ The columns: `udiPid`, `udiSerialNumber`, `entitlementTag`, `quantity`, and opti
 (`TRUST_BASED` where it is empty) and `payload` (a license file of one line). The lines of a product are one conversion.
 """
 
-import csv
 from dataclasses import dataclass, field
-from io import StringIO
-from typing import IO, Any, Final
+from io import TextIOWrapper
+from typing import IO, Final
 
 from licensing.codecs.conversion import MOST_LINES, WantedLine, find_twice, make_line
-from licensing.codecs.csv_rows import Columns, CsvRefused, count_lines, defuse, open_text, read_rows
+from licensing.codecs.csv_rows import Columns, group_rows, read_file, read_rows, write_rows
 from licensing.codecs.device_data import MAX_COUNT
 from licensing.codecs.transfer_lines import LineError
 from licensing.states.conversions import ConversionType
@@ -59,56 +58,36 @@ class ProductRow:
 
 def read_products(file: IO[bytes]) -> tuple[list[ProductRow], list[LineError]]:
     """The products of a seekable file in their order, each once, and what is wrong with the file as a whole."""
-    try:
-        text = open_text(file)
-        try:
-            found = _read(text)
-        finally:
-            text.detach()  # or it would close the caller's file
-    except CsvRefused as refused:
-        return [], [refused.error]
-    except UnicodeDecodeError:
-        return [], [LineError(1, "", "ENCODING_UNKNOWN", "The file begins as UTF-16, but is cut off or broken.")]
-    if found is None:
-        message = (
-            f"These are about {count_lines(file):,} lines; at most {MOST_PRODUCTS:,} products and {MOST_ROWS:,} lines"
-            " are taken at once. Split them."
-        )
-        return [], [LineError(1, "", "TOO_MANY_LINES", message)]
-    if not found:
-        return [], [LineError(1, "", "NOTHING_TO_CONVERT", "Below the column names there is no line.")]
-    return found, []
+    too_many = (
+        f"These are about {{}} lines; at most {MOST_PRODUCTS:,} products and {MOST_ROWS:,} lines are taken at once."
+        " Split them."
+    )
+    return read_file(file, _read, too_many=too_many)
 
 
 def write_example() -> str:
     """A CSV text that shows the columns."""
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([defuse(cell) for cell in row] for row in EXAMPLE)
-    return out.getvalue()
+    return write_rows(COLUMNS, EXAMPLE)
 
 
-def _read(text: Any) -> list[ProductRow] | None:
-    """None for too many."""
-    found: dict[str, ProductRow] = {}
-    for count, (line, values) in enumerate(read_rows(text, _COLUMNS), start=1):
-        if count > MOST_ROWS:
-            return None
-        if isinstance(values, LineError):
-            found[f"line {line}"] = ProductRow(line, "", "", errors=[values])
-        else:
-            _add(found, line, dict.fromkeys(COLUMNS, "") | values)
-        if len(found) > MOST_PRODUCTS:
-            return None
-    for row in found.values():
+def _read(text: TextIOWrapper) -> tuple[list[ProductRow], list[LineError]]:
+    rows = group_rows(
+        read_rows(text, _COLUMNS),
+        add=_add,
+        broken=lambda error: ProductRow(error.line, "", "", errors=[error]),
+        most_rows=MOST_ROWS,
+        most_groups=MOST_PRODUCTS,
+    )
+    for row in rows:
         if (twice := find_twice(row.lines)) is not None:
             message = f"{row.lines[twice].tag} stands twice for this product, and would have two counts."
             row.errors.append(LineError(row.line, "entitlementTag", "DUPLICATE", message))
-    return list(found.values())
+    nothing = LineError(1, "", "NOTHING_TO_CONVERT", "Below the column names there is no line.")
+    return rows, [] if rows else [nothing]
 
 
-def _add(found: dict[str, ProductRow], line: int, values: dict[str, str]) -> None:
+def _add(found: dict[str, ProductRow], line: int, cells: dict[str, str]) -> None:
+    values = dict.fromkeys(COLUMNS, "") | cells
     pid, serial_number = values["udiPid"], values["udiSerialNumber"]
     row = found.setdefault(f"{pid}:{serial_number}", ProductRow(line, pid, serial_number, values["softwareTag"]))
     wrong = [LineError(line, field, code, message) for field, code, message in _check(values)]

@@ -8,12 +8,16 @@ running one is taken off again.
 import codecs
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from io import TextIOWrapper
-from typing import IO, Any, Final
+from io import StringIO, TextIOWrapper
+from typing import IO, Any, Final, TypeVar
 
 from licensing.codecs.transfer_lines import LineError
+
+T = TypeVar("T")
+Rows = Iterable[tuple[int, dict[str, str] | LineError]]
+"""The line that each begins on, and its cells by column or what is wrong with it."""
 
 MOST_CELL: Final = 4_000
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -32,6 +36,10 @@ class CsvRefused(Exception):
         self.error = LineError(line, column, code, message)
 
 
+class TooManyLines(Exception):
+    """There are more lines than are taken at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """`shown` is how they are called in messages; of each group in `required` one must be there."""
@@ -46,6 +54,61 @@ class Columns:
         return next((known for known in (*self.known, *self.unread) if known.lower() == name), None)
 
 
+def read_file(
+    file: IO[bytes], read: Callable[[TextIOWrapper], tuple[list[T], list[LineError]]], *, too_many: str
+) -> tuple[list[T], list[LineError]]:
+    """What `read` makes of the text of a seekable file; nothing, and why, where the file as a whole is refused.
+
+    `read` may raise `CsvRefused`, and `TooManyLines`: `too_many` is what is said then, with the lines at its `{}`.
+    """
+    try:
+        text = open_text(file)
+        try:
+            return read(text)
+        finally:
+            text.detach()  # or it would close the caller's file
+    except TooManyLines:
+        error = LineError(1, "", "TOO_MANY_LINES", too_many.format(f"{_count_lines(file):,}"))
+    except CsvRefused as refused:
+        error = refused.error
+    except UnicodeDecodeError:
+        error = LineError(1, "", "ENCODING_UNKNOWN", "The file begins as UTF-16, but is cut off or broken.")
+    return [], [error]
+
+
+def group_rows(
+    rows: Rows,
+    *,
+    add: Callable[[dict[str, T], int, dict[str, str]], None],
+    broken: Callable[[LineError], T],
+    most_rows: int,
+    most_groups: int,
+) -> list[T]:
+    """Rows that belong together, in the order of the first of each.
+
+    `add(found, line, values)` puts a row to those of its key; `broken` makes a group of a row that cannot be read, so
+    that the others can go on. Raises `TooManyLines`.
+    """
+    found: dict[str, T] = {}
+    for count, (line, values) in enumerate(rows, start=1):
+        if isinstance(values, LineError):
+            found[f"line {line}"] = broken(values)
+        else:
+            add(found, line, values)
+        if count > most_rows or len(found) > most_groups:
+            raise TooManyLines
+    return list(found.values())
+
+
+def write_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A CSV text with these column names; texts that a spreadsheet would run as a formula get an apostrophe."""
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([defuse(cell) for cell in row] for row in rows)
+    return out.getvalue()
+
+
 def open_text(file: IO[bytes]) -> TextIOWrapper:
     """The text of a seekable file from its beginning; `detach` it, or it closes the file. Raises `CsvRefused`."""
     encoding = _find_encoding(file)
@@ -53,7 +116,7 @@ def open_text(file: IO[bytes]) -> TextIOWrapper:
     return TextIOWrapper(file, encoding=encoding, newline="")
 
 
-def count_lines(file: IO[bytes]) -> int:
+def _count_lines(file: IO[bytes]) -> int:
     return sum(chunk.count(b"\n") for _, chunk in _chunks(file))
 
 

@@ -4,14 +4,13 @@ The columns: `requestCode`, and optionally `entitlementTag` or `license` (its na
 lines with the same request code are one reservation of several licenses. A file without the header is a list of codes.
 """
 
-import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from io import StringIO, TextIOWrapper
+from io import TextIOWrapper
 from typing import IO, Any, Final
 
-from licensing.codecs.csv_rows import Columns, CsvRefused, count_lines, defuse, open_text, read_rows
+from licensing.codecs.csv_rows import Columns, Rows, group_rows, read_file, read_rows, write_rows
 from licensing.codecs.transfer_lines import LineError, TransferRequest, read_line
 
 COLUMNS: Final = ("requestCode", "entitlementTag", "license", "quantity", "licenseType")
@@ -43,24 +42,8 @@ def read_codes(file: IO[bytes]) -> tuple[list[CodeRow], list[LineError]]:
 
     What is wrong with single lines stands with their code, so that the others can go on.
     """
-    try:
-        text = open_text(file)
-        try:
-            rows = _read(text)
-        finally:
-            text.detach()  # or it would close the caller's file
-    except CsvRefused as refused:
-        return [], [refused.error]
-    except UnicodeDecodeError:
-        return [], [LineError(1, "", "ENCODING_UNKNOWN", "The file begins as UTF-16, but is cut off or broken.")]
-    if rows is None:
-        message = (
-            f"These are about {count_lines(file):,} lines; at most {MOST_CODES:,} codes are taken at once. Split them."
-        )
-        return [], [LineError(1, "", "TOO_MANY_LINES", message)]
-    if not rows:
-        return [], [LineError(1, "requestCode", "CODE_MISSING", "There is no request code in this.")]
-    return rows, []
+    too_many = f"These are about {{}} lines; at most {MOST_CODES:,} codes are taken at once. Split them."
+    return read_file(file, _read, too_many=too_many)
 
 
 def write_codes(rows: Iterable[CodeRow]) -> str:
@@ -72,38 +55,32 @@ def write_codes(rows: Iterable[CodeRow]) -> str:
             for each in row.licenses
         ]
         lines += [(row.request_code, *cells) for cells in named or [("", "", "", "")]]
-    return write_lines(lines)
+    return write_rows(COLUMNS, lines)
 
 
-def write_lines(lines: Iterable[tuple[Any, ...]]) -> str:
-    """A CSV text with the header `COLUMNS`; texts that a spreadsheet would run as a formula get an apostrophe."""
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([defuse(cell) for cell in line] for line in lines)
-    return out.getvalue()
+def write_example() -> str:
+    """A CSV text that shows the columns."""
+    return write_rows(COLUMNS, EXAMPLE)
 
 
-def _read(text: TextIOWrapper) -> list[CodeRow] | None:
-    """None for too many."""
+def _read(text: TextIOWrapper) -> tuple[list[CodeRow], list[LineError]]:
     first = text.readline(MOST_LENGTH)
     while first and not first.strip():
         first = text.readline(MOST_LENGTH)
     text.seek(0)
     has_header = re.fullmatch(r"sep=.\s*", first.lower()) or _HEADER.search(first)
-    found: dict[str, CodeRow] = {}
-    rows = read_rows(text, _COLUMNS) if has_header else _bare(text)
-    for count, (line, values) in enumerate(rows, start=1):
-        if count > MOST_ROWS or len(found) > MOST_CODES:
-            return None
-        if isinstance(values, LineError):
-            found[f"line {line}"] = CodeRow(line, "", errors=[values])
-        else:
-            _add(found, line, values)
-    return None if len(found) > MOST_CODES else list(found.values())
+    rows = group_rows(
+        read_rows(text, _COLUMNS) if has_header else _bare(text),
+        add=_add,
+        broken=lambda error: CodeRow(error.line, "", errors=[error]),
+        most_rows=MOST_ROWS,
+        most_groups=MOST_CODES,
+    )
+    missing = LineError(1, "requestCode", "CODE_MISSING", "There is no request code in this.")
+    return rows, [] if rows else [missing]
 
 
-def _bare(text: TextIOWrapper) -> Iterable[tuple[int, dict[str, str] | LineError]]:
+def _bare(text: TextIOWrapper) -> Rows:
     line = 0
     while piece := text.readline(MOST_LENGTH):
         line += 1

@@ -5,12 +5,11 @@ columns are those of `transfer_lines`, in any order and case; `available` is the
 data whatever they begin with: an apostrophe that keeps a spreadsheet from running one is taken off again.
 """
 
-import csv
 from collections.abc import Iterable, Sequence
-from io import StringIO, TextIOWrapper
+from io import TextIOWrapper
 from typing import IO, Any, Final
 
-from licensing.codecs.csv_rows import Columns, CsvRefused, count_lines, defuse, open_text, read_rows
+from licensing.codecs.csv_rows import Columns, CsvRefused, TooManyLines, read_file, read_rows, write_rows
 from licensing.codecs.transfer_lines import FIELDS, MOST_LINES, LineError, TransferRequest, read_line
 
 UNREAD: Final = ("available",)
@@ -26,28 +25,14 @@ _COLUMNS: Final = Columns(
 )
 
 
-class _TooMany(Exception):
-    pass
-
-
 def read_transfers(file: IO[bytes]) -> tuple[list[TransferRequest], list[LineError]]:
     """Requests and errors of a seekable file, with the lines of the file as their numbers (the header is line 1).
 
     At most 100 errors are listed. Lines whose quantity and target are both empty are passed over: a template lists what
     could be transferred. A file with more than 998 others is refused as a whole, with the number of its lines.
     """
-    try:
-        text = open_text(file)
-        try:
-            requests, errors = _read_all(text)
-        finally:
-            text.detach()  # or it would close the caller's file
-    except _TooMany:
-        return [], [_count_lines(file)]
-    except CsvRefused as refused:
-        return [], [refused.error]
-    except UnicodeDecodeError:
-        return [], [LineError(1, "", "ENCODING_UNKNOWN", "The file begins as UTF-16, but is cut off or broken.")]
+    too_many = f"The file has about {{}} lines; a transfer has at most {MOST_LINES}. Split it into several files."
+    requests, errors = read_file(file, _read_all, too_many=too_many)
     if not requests and not errors:
         message = "No line names a quantity and a target: there is nothing to transfer."
         errors.append(LineError(1, "", "NOTHING_TO_TRANSFER", message))
@@ -56,11 +41,7 @@ def read_transfers(file: IO[bytes]) -> tuple[list[TransferRequest], list[LineErr
 
 def write_transfers(rows: Iterable[Sequence[Any]]) -> str:
     """A CSV text with the header `COLUMNS`; texts that a spreadsheet would run as a formula get an apostrophe."""
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([defuse(cell) for cell in row] for row in rows)
-    return out.getvalue()
+    return write_rows(COLUMNS, rows)
 
 
 def write_requests(requests: Iterable[TransferRequest]) -> str:
@@ -94,14 +75,8 @@ def _read_all(text: TextIOWrapper) -> tuple[list[TransferRequest], list[LineErro
                 requests += [request] if request is not None else []
             asked = asked + 1 if wrong or (requests and requests[-1].line == line) else asked
             if asked > MOST_LINES or rows > MOST_ROWS:
-                raise _TooMany
+                raise TooManyLines
             errors += wrong[: MOST_ERRORS - len(errors)]
     except CsvRefused as refused:
         errors.append(refused.error)
     return requests, errors
-
-
-def _count_lines(file: IO[bytes]) -> LineError:
-    lines = f"{count_lines(file):,}"
-    message = f"The file has about {lines} lines; a transfer has at most {MOST_LINES}. Split it into several files."
-    return LineError(1, "", "TOO_MANY_LINES", message)

@@ -11,7 +11,7 @@ from cssm.common.errors import DomainError
 from cssm.common.forms import PortalForm
 from licensing.codecs.conversion import WantedLine
 from licensing.codecs.conversion_csv import MOST_PRODUCTS, ProductRow, read_products
-from licensing.forms.reservations import MOST_CODES_FILE, read_all
+from licensing.forms.files import PASTED, RowsForm, pasted_rows, rows_file
 from licensing.services.exchange.conversion_rows import check_line, wrong
 from licensing.states.conversions import ConversionType
 
@@ -44,7 +44,7 @@ class ProductForm(AccountChoiceForm):
     )
     lines = forms.CharField(
         label="Licenses, one per line: entitlement tag and count",
-        widget=forms.Textarea(attrs={"rows": 4, "class": "code-input", "spellcheck": "false", "autocomplete": "off"}),
+        widget=forms.Textarea(attrs={**PASTED, "rows": 4}),
         help_text="For instance: regid.2017-03.com.example.ADVANTAGE,1.0_1a2b 5. Each is converted once per product.",
     )
 
@@ -63,42 +63,14 @@ class ProductForm(AccountChoiceForm):
         return text
 
 
-class ProductsForm(AccountChoiceForm):
-    """Many products: pasted, or in a file. `cleaned_data["rows"]` are `ProductRow`s, `["text"]` is what was read."""
+class ProductsForm(RowsForm, AccountChoiceForm):
+    """Many products; the rows are `ProductRow`s."""
 
-    text = forms.CharField(
-        required=False,
-        strip=False,
-        label="Lines of a CSV file, the column names first",
-        widget=forms.Textarea(attrs={"rows": 8, "class": "code-input", "spellcheck": "false", "autocomplete": "off"}),
-    )
-    file = forms.FileField(
-        required=False,
-        label="Or a CSV file",
-        widget=forms.FileInput(attrs={"accept": ".csv,.txt,.tsv,text/csv,text/plain"}),
-        help_text=f"At most {MOST_PRODUCTS:,} products, in UTF-8, UTF-16 or Windows-1252.",
-    )
+    what = "lines"
+    read = staticmethod(read_products)
 
-    def clean(self) -> dict[str, Any]:
-        typed, file = self.cleaned_data.get("text", ""), self.cleaned_data.get("file")
-        if bool(typed.strip()) == bool(file):
-            if not self.errors:
-                message = "Paste the lines, or choose a file with them: one of the two."
-                raise forms.ValidationError(message, code="LINES_OR_FILE")
-            return self.cleaned_data
-        if file and file.size > MOST_CODES_FILE:
-            self.add_error("file", forms.ValidationError("The file is larger than 2 MB. Split it.", code="TOO_LARGE"))
-            return self.cleaned_data
-        data = file.file if file else BytesIO(typed.encode())
-        rows, errors = read_products(data)
-        for error in errors:
-            self.add_error(
-                "file" if file else "text",
-                forms.ValidationError(f"Line {error.line}: {error.message}", code=error.code),
-            )
-        if errors:
-            return self.cleaned_data
-        return {**self.cleaned_data, "rows": rows, "text": typed if not file else read_all(data)}
+    text = pasted_rows("Lines of a CSV file, the column names first")
+    file = rows_file("Or a CSV file", f"At most {MOST_PRODUCTS:,} products, in UTF-8, UTF-16 or Windows-1252.")
 
 
 def rows_of(text: str) -> list[ProductRow]:

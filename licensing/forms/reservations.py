@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, Any, Final
+from typing import IO, Any, ClassVar, Final
 
 from django import forms
 from django.forms import BoundField
@@ -11,29 +11,45 @@ from django.forms import BoundField
 from cssm.common.errors import DomainError, Invalid
 from cssm.common.forms import PortalForm, QuantityField
 from licensing.codecs.confirmation_code import WHERE as CONFIRMATION_CODE
-from licensing.codecs.csv_rows import open_text
+from licensing.codecs.csv_rows import CsvRefused
 from licensing.codecs.request_code import WHERE as REQUEST_CODE
 from licensing.codecs.reservation_csv import MOST_CODES, CodeRow, read_codes
 from licensing.codecs.return_code import WHERE as RETURN_CODE
+from licensing.forms.files import PASTED, RowsForm, pasted_rows, read_all, rows_file
 from licensing.models import License
 from licensing.services.reservations.contents import Wanted
 from licensing.services.reservations.offers import Offer, Term
 from licensing.states import LicenseType
 
-CODE_ATTRS: Final[dict[str, Any]] = {
-    "rows": 2,
-    "class": "code-input",
-    "spellcheck": "false",
-    "autocomplete": "off",
-    "autofocus": True,
-}
+CODE_ATTRS: Final[dict[str, Any]] = {**PASTED, "rows": 2, "autofocus": True}
 MOST_CODE_FILE: Final = 65_536
-MOST_CODES_FILE: Final = 2 * 1024 * 1024
+CHECK_ID: Final = "code-check"
 
 
-class RequestCodeForm(PortalForm):
-    """The request code of one product, typed or as a file. `check_url` tells of it while it is typed."""
+class TypedCodeForm(PortalForm):
+    """A form with a code, `code_field`. What `check_url` answers while it is typed stands in the element `CHECK_ID`."""
 
+    code_field: ClassVar[str] = "code"
+
+    def __init__(self, *args: Any, check_url: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not check_url:
+            return
+        self.fields[self.code_field].widget.attrs |= {
+            "hx-post": check_url,
+            "hx-trigger": "input changed delay:300ms",
+            "hx-target": f"#{CHECK_ID}",
+            "hx-swap": "outerHTML",
+            "hx-sync": "this:replace",
+            "hx-params": f"{self.code_field},csrfmiddlewaretoken",
+            "hx-disabled-elt": "unset",  # of a dialog its button, which is to stay
+        }
+
+
+class RequestCodeForm(TypedCodeForm):
+    """The request code of one product, typed or as a file."""
+
+    code_field = "request_code"
     field_of = {REQUEST_CODE: "request_code"}
 
     request_code = forms.CharField(
@@ -50,19 +66,6 @@ class RequestCodeForm(PortalForm):
         widget=forms.FileInput(attrs={"accept": ".txt,text/plain"}),
     )
 
-    def __init__(self, *args: Any, check_url: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not check_url:
-            return
-        self.fields["request_code"].widget.attrs |= {
-            "hx-post": check_url,
-            "hx-trigger": "input changed delay:300ms",
-            "hx-target": "#code-check",
-            "hx-swap": "outerHTML",
-            "hx-sync": "this:replace",
-            "hx-params": "request_code,csrfmiddlewaretoken",
-        }
-
     def clean(self) -> dict[str, Any]:
         typed, file = self.cleaned_data.get("request_code", ""), self.cleaned_data.get("file")
         if bool(typed.strip()) == bool(file):
@@ -77,7 +80,7 @@ class RequestCodeForm(PortalForm):
             return self.cleaned_data
 
 
-class ConfirmationForm(PortalForm):
+class ConfirmationForm(TypedCodeForm):
     field_of = {CONFIRMATION_CODE: "code"}
 
     code = forms.CharField(
@@ -88,7 +91,7 @@ class ConfirmationForm(PortalForm):
     )
 
 
-class ReturnForm(PortalForm):
+class ReturnForm(TypedCodeForm):
     field_of = {RETURN_CODE: "code"}
 
     code = forms.CharField(
@@ -217,69 +220,34 @@ class LicensesForm(PortalForm):
 
 
 def read_text(file: IO[bytes]) -> str:
-    """The text of a small file, UTF-8 or UTF-16 with its mark. Raises `Invalid`."""
+    """The text of a small file in UTF-8, UTF-16 or Windows-1252. Raises `Invalid`."""
     data = file.read(MOST_CODE_FILE + 1)
     if len(data) > MOST_CODE_FILE:
         raise Invalid("This file is too large to be a code. Choose the file that holds it alone.", code="TOO_LARGE")
-    for encoding in ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise Invalid("This is no text file. Save the code as plain text.", code="ENCODING_UNKNOWN")
+    try:
+        return read_all(BytesIO(data))
+    except (CsvRefused, UnicodeDecodeError):
+        raise Invalid("This is no text file. Save the code as plain text.", code="ENCODING_UNKNOWN") from None
 
 
 def _name(offer: Offer, kind: LicenseType | None) -> str:
     return f"q-{offer.pool_id}" + (f"-{kind.value}" if kind else "")
 
 
-class CodesForm(PortalForm):
-    """Many request codes: pasted, or in a file. `cleaned_data["rows"]` are `CodeRow`s, `["text"]` is what was read."""
+class CodesForm(RowsForm):
+    """Many request codes; the rows are `CodeRow`s."""
 
-    text = forms.CharField(
-        required=False,
-        strip=False,
-        label="Request codes, one per line; or lines of a CSV file, the column names first",
-        widget=forms.Textarea(attrs={**CODE_ATTRS, "rows": 10}),
+    what = "codes"
+    read = staticmethod(read_codes)
+
+    text = pasted_rows(
+        "Request codes, one per line; or lines of a CSV file, the column names first", rows=10, autofocus=True
     )
-    file = forms.FileField(
-        required=False,
-        label="Or a text or CSV file with them",
-        widget=forms.FileInput(attrs={"accept": ".csv,.txt,.tsv,text/csv,text/plain"}),
-        help_text=f"At most {MOST_CODES:,} codes, in UTF-8, UTF-16 or Windows-1252.",
+    file = rows_file(
+        "Or a text or CSV file with them", f"At most {MOST_CODES:,} codes, in UTF-8, UTF-16 or Windows-1252."
     )
 
     def rows(self) -> list[CodeRow]:
         """Those of a text that is known to be right; none of one that is not."""
         rows: list[CodeRow] = self.cleaned_data["rows"] if self.is_valid() else []
         return rows
-
-    def clean(self) -> dict[str, Any]:
-        typed, file = self.cleaned_data.get("text", ""), self.cleaned_data.get("file")
-        if bool(typed.strip()) == bool(file):
-            if not self.errors:
-                message = "Paste the codes, or choose a file with them: one of the two."
-                raise forms.ValidationError(message, code="CODE_OR_FILE")
-            return self.cleaned_data
-        if file and file.size > MOST_CODES_FILE:
-            self.add_error("file", forms.ValidationError("The file is larger than 2 MB. Split it.", code="TOO_LARGE"))
-            return self.cleaned_data
-        data = file.file if file else BytesIO(typed.encode())
-        rows, errors = read_codes(data)
-        for error in errors:
-            self.add_error(
-                "file" if file else "text",
-                forms.ValidationError(f"Line {error.line}: {error.message}", code=error.code),
-            )
-        if errors:
-            return self.cleaned_data
-        return {"rows": rows, "text": typed if not file else read_all(data)}
-
-
-def read_all(file: IO[bytes]) -> str:
-    """The text of a file that has been read as such before."""
-    text = open_text(file)
-    try:
-        return text.read()
-    finally:
-        text.detach()

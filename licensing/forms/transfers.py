@@ -15,6 +15,7 @@ from cssm.common.errors import DomainError
 from cssm.common.forms import PortalForm, choices_of
 from licensing.codecs.transfer_csv import read_transfers
 from licensing.codecs.transfer_lines import MOST_LINES, LineError, TransferRequest, read_line
+from licensing.forms.files import pasted_rows, rows_file
 from licensing.models import Pool
 from licensing.states import LicenseType, Precedence
 
@@ -200,19 +201,11 @@ class OneLicenseForm(PortalForm):
 class FileForm(PortalForm):
     """Lines from a spreadsheet: a file, or its text. `line_errors` is what is wrong with them."""
 
-    file = forms.FileField(
-        required=False,
-        label="CSV file",
-        widget=forms.FileInput(attrs={"accept": ".csv,.txt,.tsv,text/csv"}),
-        help_text=f"At most {MOST_LINES} lines, separated by commas, semicolons or tabs, in UTF-8, UTF-16 or"
-        " Windows-1252.",
+    file = rows_file(
+        "CSV file",
+        f"At most {MOST_LINES} lines, separated by commas, semicolons or tabs, in UTF-8, UTF-16 or Windows-1252.",
     )
-    text = forms.CharField(
-        required=False,
-        strip=False,
-        label="Or paste the lines here, the column names first",
-        widget=forms.Textarea(attrs={"rows": 8, "class": "code-input", "spellcheck": "false", "autocomplete": "off"}),
-    )
+    text = pasted_rows("Or paste the lines here, the column names first")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

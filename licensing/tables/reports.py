@@ -107,7 +107,7 @@ class InstancesReport(ReportTable):
     caption = "Product instances"
     fixed = ("virtual_account", "host_name")
     hidden = ("instance_id",)
-    empty_hint = "Register a product with a token of a Virtual Account; it appears here at once."
+    empty_hint = "Register a product with a token of a Virtual Account, or reserve for one; it appears here at once."
 
     virtual_account = Column(accessor="virtual_account__name", verbose_name="Virtual Account")
     host_name = Column(accessor="hostname", verbose_name="Host name", empty_values=())
@@ -119,6 +119,7 @@ class InstancesReport(ReportTable):
     registered_at = WhenColumn(verbose_name="Registered")
     last_contact_at = WhenColumn(verbose_name="Last contact")
     use = Column(accessor="counted_usage", verbose_name="Licenses used", orderable=False)
+    reserved = Column(accessor="counted_reservations", verbose_name="Licenses reserved", orderable=False)
 
     class Meta:
         order_by = ("virtual_account", "host_name")
@@ -140,6 +141,12 @@ class InstancesReport(ReportTable):
 
     def value_use(self, value: list[Any]) -> str:
         return ", ".join(f"{use.quantity} × {use.license_name}" for use in value)
+
+    def render_reserved(self, value: list[Any]) -> str:
+        return ", ".join(f"{number(quantity)} × {name}" for name, quantity in sum_held(value).items()) or "–"
+
+    def value_reserved(self, value: list[Any]) -> str:
+        return ", ".join(f"{quantity} × {name}" for name, quantity in sum_held(value).items())
 
 
 class UsageReport(ReportTable):
@@ -216,3 +223,11 @@ class UseStepTable(Table):
 
     def value_at(self, value: datetime) -> datetime:
         return value
+
+
+def sum_held(reservations: list[Any]) -> dict[str, int]:
+    """By license: of one there may be a hold for each purchase line."""
+    sums: dict[str, int] = {}
+    for hold in (hold for reservation in reservations for hold in reservation.held):
+        sums[hold.license_name] = sums.get(hold.license_name, 0) + hold.quantity
+    return sums

@@ -121,12 +121,16 @@ class InstanceDialog(VirtualAccountView, PageView):
             ("Software tag", instance.software_tag),
             ("Instance ID (PIID)", instance.piid),
             ("Host name", instance.hostname),
-            ("IP address", instance.ip_address),
-            ("MAC address", instance.mac_address),
-            ("Registered with token", instance.token.description if instance.token else ""),
-            ("Authorization", "Expired: it has not connected" if contact and contact.is_overdue else ""),
-            ("High availability", describe_group(instance)),
         ]
+        held = self._reservation()
+        if not held:  # which connects with nothing
+            facts += [
+                ("IP address", instance.ip_address),
+                ("MAC address", instance.mac_address),
+                ("Registered with token", instance.token.description if instance.token else ""),
+                ("Authorization", "Expired: it has not connected" if contact and contact.is_overdue else ""),
+                ("High availability", describe_group(instance)),
+            ]
         return {
             **super().get_context(),
             "instance": instance,
@@ -135,7 +139,7 @@ class InstanceDialog(VirtualAccountView, PageView):
             "badge_value": InstanceState(instance.state).badge,
             "facts": facts,
             "usage": usage.order_by("tag"),
-            **self._reservation(),
+            **held,
             **self._export_keys(),
             "endpoints": self._endpoints(),
             "va_url": self.va_url,

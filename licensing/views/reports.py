@@ -17,10 +17,12 @@ from licensing.models import Pool
 from licensing.services.insight import consumption, reports
 from licensing.services.insight.history import read_history
 from licensing.services.insight.periods import Period, at_one_moment
-from licensing.states import ACTIVE_STATES, Compliance, InstanceState, LineState
+from licensing.states import ACTIVE_STATES, Compliance, InstanceState, LineState, ReservationState
 from licensing.tables.reports import AsOfReport, InstancesReport, LicensesReport, SubscriptionsReport, UsageReport
+from licensing.tables.reservations import ReservedReport
 from licensing.tables.usage_reports import MeteredUseReport
 from licensing.views.charts import PeriodFilter, draw_history, draw_metered, list_points
+from licensing.views.reservations import SHOWABLE
 
 ENDED = "ended"
 
@@ -97,6 +99,18 @@ class InstancesFilter(ReportFilter):
         return queryset.filter(~Q(state__in=ACTIVE_STATES)) if value == ENDED else queryset.filter(state=value)
 
 
+class ReservedFilter(ReportFilter):
+    search_fields = (
+        "reservation__udi", "license__display_name", "license__tag", "line__subscription_id", "virtual_account__name",
+    )  # fmt: skip
+    state = ChoiceFilter(
+        label="State",
+        field_name="reservation__state",
+        choices=[(s.value, s.label) for s in ReservationState if s in SHOWABLE],
+        empty_label="All",
+    )
+
+
 class UsageFilter(ReportFilter, PeriodFilter):
     search_fields = ("license__display_name", "license__tag", "virtual_account__name")
 
@@ -167,11 +181,23 @@ class Subscriptions(ReportView):
 
 class Instances(ReportView):
     page_title, path = "Product Instances", "instances"
-    lead = "Every product that registered, with its software, its last contact and the licenses it uses."
+    lead = "Every product with its software, its last contact and the licenses that it uses or has reserved."
     table_class, filter_class = InstancesReport, InstancesFilter
 
     def get_queryset(self) -> QuerySet[Any]:
-        return reports.read_instances(actor=self.actor, smart_account=self.smart_account)
+        return reports.read_instances(actor=self.actor, smart_account=self.smart_account, now=self.now)
+
+
+class Reserved(ReportView):
+    page_title, path = "Reserved licenses", "reserved"
+    lead = (
+        "Every license that is reserved for a product: how many, of which type, until when, and what the reservation"
+        " waits for."
+    )
+    table_class, filter_class = ReservedReport, ReservedFilter
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return reports.read_reserved(actor=self.actor, smart_account=self.smart_account, now=self.now)
 
 
 class Usage(ReportView):
@@ -241,7 +267,7 @@ class MeteredUse(ReportView):
         return {**super().get_context(), "chart": draw_metered(totals), "chart_alone": True}
 
 
-ALL: tuple[type[ReportView], ...] = (Licenses, Subscriptions, Instances, Usage, MeteredUse, AsOf)
+ALL: tuple[type[ReportView], ...] = (Licenses, Subscriptions, Instances, Reserved, Usage, MeteredUse, AsOf)
 
 
 class ReportList(AccountView, PageView):

@@ -1,6 +1,6 @@
 """What can be done with a reservation: entering the codes that its product shows, withdrawing, rehosting."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib import messages
@@ -9,16 +9,22 @@ from django.http import HttpResponse
 from cssm.common.errors import DomainError, Invalid
 from cssm.common.views import ConfirmAction, Crumb, FormAction
 from licensing.forms.reservations import ConfirmationForm, RequestCodeForm, ReturnForm
-from licensing.models import Reservation
-from licensing.services.reservations.confirmation import confirm_installation
+from licensing.models import AuthorizationCode, Reservation
+from licensing.services.reservations.confirmation import check_confirmation, confirm_installation
 from licensing.services.reservations.contents import contents_of, summarise
 from licensing.services.reservations.moves import outstanding_codes
-from licensing.services.reservations.rehost import count_open_rehosts, rehost_reservation
-from licensing.services.reservations.returns import return_reservation
+from licensing.services.reservations.rehost import check_rehost, count_open_rehosts, rehost_reservation
+from licensing.services.reservations.returns import check_return, return_reservation
 from licensing.services.reservations.updates import cancel_update
-from licensing.states import ReservationState
+from licensing.states import ReservationKind, ReservationState
+from licensing.views.code_checks import PARTS, ChecksCode
 from licensing.views.reservations import ReservationView
-from licensing.views.reserve import PARTS
+from licensing.views.reserve import product_of, tell_of
+
+SHARED: Final = (
+    "There are not enough free licenses for both products: they share those of the failed one until its return code is"
+    " entered."
+)
 
 
 class ReservationAction(ReservationView, FormAction):
@@ -28,7 +34,7 @@ class ReservationAction(ReservationView, FormAction):
         return [*super().get_crumbs(), Crumb(self.reservation.udi, self.reservation_url)]
 
 
-class EnterConfirmation(ReservationAction):
+class EnterConfirmation(ReservationAction, ChecksCode):
     page_title = "Enter the confirmation code"
     form_class = ConfirmationForm
     submit_label = "Confirm"
@@ -46,6 +52,14 @@ class EnterConfirmation(ReservationAction):
             " product may still use what was taken away.",
         ]
 
+    def check(self, typed: str) -> dict[str, Any]:
+        code = check_confirmation(actor=self.actor, reservation=self.reservation, confirmation_code=typed)
+        if code.confirmed_at is not None:
+            return {"verdict": "This confirmation code was entered before."}
+        is_newest = code == outstanding_codes(self.reservation)[-1]
+        which = "the newest authorization code" if is_newest else "an earlier authorization code, not the newest"
+        return {"verdict": f"This confirms {which}: {_summary_of(code)}."}
+
     def perform(self, form: Any) -> str:
         reservation = confirm_installation(
             actor=self.actor,
@@ -57,7 +71,7 @@ class EnterConfirmation(ReservationAction):
         return f"{reservation.udi} has its authorization code." + (f" {released:,} were released." if released else "")
 
 
-class EnterReturn(ReservationAction):
+class EnterReturn(ReservationAction, ChecksCode):
     page_title = "Enter the return code"
     form_class = ReturnForm
     submit_label = "Return the licenses"
@@ -74,6 +88,10 @@ class EnterReturn(ReservationAction):
             "A return code proves that someone holds the authorization code, not that the product forgot it: enter only"
             " what the product itself shows.",
         ]
+
+    def check(self, typed: str) -> dict[str, Any]:
+        check_return(actor=self.actor, reservation=self.reservation, return_code=typed)
+        return {"verdict": f"This is the return code of {self.reservation.udi}."}
 
     def perform(self, form: Any) -> str:
         reservation = return_reservation(
@@ -105,10 +123,10 @@ class CancelUpdate(ReservationAction, ConfirmAction):
         return "The change was withdrawn."
 
 
-class Rehost(ReservationAction):
+class Rehost(ReservationAction, ChecksCode):
     page_title = "Rehost from a failed product"
     form_class = RequestCodeForm
-    submit_label = "Rehost and show the authorization code"
+    submit_label = "Rehost and show the code"
     danger = True
 
     def get_explanation(self) -> str:
@@ -126,6 +144,15 @@ class Rehost(ReservationAction):
             f" and only {limit} such rehosts may be open in a Virtual Account: here it is {used} of {limit} now.",
             "Where the failed product can still show a return code, enter that instead and reserve for the new one.",
         ]
+
+    def check(self, typed: str) -> dict[str, Any]:
+        outlook = check_rehost(actor=self.actor, reservation=self.reservation, request_code=typed, now=self.now)
+        told = {**tell_of(outlook.checked, typed), "facts": product_of(outlook.checked)}
+        if outlook.checked.earlier is not None:
+            return told
+        if outlook.is_covered:
+            return {**told, "outcome_tone": "info", "outcome": "There are enough free licenses for both products."}
+        return {**told, "outcome_tone": "warn", "outcome": SHARED}
 
     def perform(self, form: Any) -> HttpResponse:
         try:
@@ -148,8 +175,11 @@ def released_by(reservation: Reservation) -> int:
     return last.released if last else 0
 
 
-def _summary_of(code: Any) -> str:
-    return summarise(contents_of(code))
+def _summary_of(code: AuthorizationCode) -> str:
+    contents = contents_of(code)
+    if not contents and code.reservation.kind == ReservationKind.UNIVERSAL:
+        return "everything"
+    return summarise(contents)
 
 
 def _with_part(error: Invalid) -> DomainError:

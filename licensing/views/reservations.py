@@ -6,12 +6,15 @@ from urllib.parse import quote
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.functional import cached_property
+from django.utils.translation import gettext
 
 from accounts.views.base import VirtualAccountView
 from cssm.common.errors import NotFound
 from cssm.common.permissions import Permission
+from cssm.common.text import Badge, Tone, mark
 from cssm.common.views import Crumb, PageView
-from licensing.models import AuthorizationCode, Reservation
+from licensing.models import AuthorizationCode, Reservation, ReservationTransition
+from licensing.services.reservations.contents import summarise
 from licensing.services.reservations.issuing import Issued, show_code
 from licensing.services.reservations.waiting import waiting_of, with_waiting
 from licensing.states import (
@@ -34,6 +37,7 @@ CAUSES: Final = {
     ReservationCause.TERM: "All terms ended",
     ReservationCause.ENDING: "The registration ended",
 }
+ENDED: Final = Badge(mark("Ended"), Tone.MUTED)
 SHOWABLE: Final = ACTIVE_RESERVATIONS | {ReservationState.REHOSTED}
 
 
@@ -101,11 +105,11 @@ class ReservationPage(ReservationView, PageView):
             "contents": describe_contents(list(newest.contents.all())) if newest else [],
             "held": reservation.holds.counting_at(self.now).select_related("license", "line").order_by("pk"),
             "is_universal": reservation.kind == ReservationKind.UNIVERSAL,
-            "codes": [(code, AuthorizationState(code.state).badge, self._is_showable(code)) for code in self.codes],
+            "codes": [self._describe(code) for code in self.codes],
             "transitions": [
                 (
                     row,
-                    CAUSES[ReservationCause(row.cause)],
+                    _name_cause(row),
                     ReservationState(row.old).badge if row.old else None,
                     ReservationState(row.new).badge,
                 )
@@ -119,8 +123,15 @@ class ReservationPage(ReservationView, PageView):
             "board_url": self.board_url,
         }
 
-    def _is_showable(self, code: AuthorizationCode) -> bool:
-        return code.state == AuthorizationState.OUTSTANDING and self.reservation.state in SHOWABLE
+    def _describe(self, code: AuthorizationCode) -> tuple[AuthorizationCode, Badge, str, bool]:
+        """With its state, what it entitles to, and whether it can be shown."""
+        state = AuthorizationState(code.state)
+        is_showable = state is AuthorizationState.OUTSTANDING and self.reservation.state in SHOWABLE
+        is_over = state is AuthorizationState.OUTSTANDING and not is_showable
+        contents = list(code.contents.all())
+        is_everything = not contents and self.reservation.kind == ReservationKind.UNIVERSAL
+        entitles = gettext("everything") if is_everything else summarise(contents)
+        return code, ENDED if is_over else state.badge, entitles, is_showable
 
     def _rehosts(self) -> dict[str, Any]:
         """The product that this one replaces, and the one that replaced it, where they are now."""
@@ -206,6 +217,13 @@ def reservation_url(account_url: str, reservation: Reservation) -> str:
     """The page of the reservation, below `/accounts/<domain>/`."""
     place = quote(reservation.virtual_account.name, safe="")
     return f"{account_url}inventory/{place}/reservations/{reservation.instance.piid}/"
+
+
+def _name_cause(row: ReservationTransition) -> str:
+    cause = ReservationCause(row.cause)
+    if cause is ReservationCause.REHOST and row.old == row.new:
+        return "The failed product's licenses passed on"
+    return CAUSES[cause]
 
 
 def _download(issued: Issued) -> HttpResponse:

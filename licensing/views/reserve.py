@@ -1,6 +1,5 @@
 """Reserving licenses for one product: its request code, the licenses, what comes of it, the code to install."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from django import forms
@@ -13,7 +12,6 @@ from cssm.common.errors import DomainError, Invalid
 from cssm.common.permissions import Permission
 from cssm.common.views import Crumb
 from cssm.common.wizards import Step, WizardView
-from licensing.codecs.request_code import Part
 from licensing.forms.reservations import LicensesForm, RequestCodeForm
 from licensing.models import AuthorizedLicense, Reservation
 from licensing.services.reservations.issuing import latest_code
@@ -21,16 +19,9 @@ from licensing.services.reservations.offers import Offer, list_offers
 from licensing.services.reservations.outlook import Checked, check_request, preview_pools
 from licensing.services.reservations.reserve import preview_reservation, reserve_licenses
 from licensing.states import ReservationKind
+from licensing.views.code_checks import PARTS, answer_check
 
 SHOWN_ROWS: Final = 200
-PARTS: Final[Mapping[str, str]] = {
-    Part.VERSION: "Version (first letter)",
-    Part.SEQUENCE: "Sequence (second letter)",
-    Part.SEPARATOR: "-Z after the first two letters",
-    Part.UDI: "Product ID and serial number",
-    Part.SOFTWARE: "Software (after -A)",
-    Part.CHECK: "Check digits (the last two)",
-}
 SWITCHED_OFF: Final = (
     "License reservation is not switched on for this Smart Account. The operator of this installation can switch it on."
 )
@@ -82,26 +73,16 @@ class CheckRequestCode(ReserveView):
     """What can be told of a request code while it is typed; a part for htmx."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return self.render_part("licensing/_request_code_check.html")
+        return self.render_part("licensing/_code_check.html")
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        typed = request.POST.get("request_code", "")
-        if not typed.strip():
-            return self.get(request)
-        try:
-            checked = check_request(
-                actor=self.actor, virtual_account=self.virtual_account, request_code=typed, now=self.now
-            )
-        except DomainError as error:
-            context = {"wrong_part": PARTS.get(error.details.get("part", ""), ""), "error": error}
-            return self.render_part("licensing/_request_code_check.html", context)
-        typed_as_is = "".join(typed.split()) == checked.request.text
-        context = {
-            "checked": checked,
-            "facts": facts_of(checked),
-            "read_as": "" if typed_as_is else checked.request.text,
-        }
-        return self.render_part("licensing/_request_code_check.html", context)
+        return answer_check(self, request.POST.get("request_code", ""), self.check)
+
+    def check(self, typed: str) -> dict[str, Any]:
+        checked = check_request(
+            actor=self.actor, virtual_account=self.virtual_account, request_code=typed, now=self.now
+        )
+        return tell_of(checked, typed)
 
 
 class ReserveLicenses(ReserveView, WizardView):
@@ -207,15 +188,30 @@ class ReserveLicenses(ReserveView, WizardView):
         return self.redirect(url)
 
 
+def tell_of(checked: Checked, typed: str) -> dict[str, Any]:
+    """For the part that tells of a request code while it is typed."""
+    typed_as_is = "".join(typed.split()) == checked.request.text
+    return {
+        "verdict": "This is a whole request code.",
+        "checked": checked,
+        "facts": facts_of(checked),
+        "read_as": "" if typed_as_is else checked.request.text,
+    }
+
+
+def product_of(checked: Checked) -> list[tuple[str, Any]]:
+    udi = checked.request.code.udi
+    return [("Product ID", udi.pid), ("Serial number", udi.serial), ("Software", checked.request.software.tag)]
+
+
 def facts_of(checked: Checked) -> list[tuple[str, Any]]:
-    code = checked.request.code
-    return [
-        ("Product ID", code.udi.pid),
-        ("Serial number", code.udi.serial),
-        ("Software", checked.request.software.tag),
-        ("Reservation", "Universal (permanent): entitles the product to everything" if code.kind is
-         ReservationKind.UNIVERSAL else "Specific: entitles the product to the licenses you choose"),
-    ]  # fmt: skip
+    is_universal = checked.request.code.kind is ReservationKind.UNIVERSAL
+    kind = (
+        "Universal (permanent): entitles the product to everything"
+        if is_universal
+        else "Specific: entitles the product to the licenses you choose"
+    )
+    return [*product_of(checked), ("Reservation", kind)]
 
 
 def describe_contents(rows: list[AuthorizedLicense]) -> list[dict[str, Any]]:

@@ -8,18 +8,17 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from cssm.common.errors import DomainError
 from cssm.common.exports import BOM
 from cssm.common.permissions import Permission
 from cssm.common.wizards import Step, WizardView
-from licensing.codecs.request_code import split_request_code
-from licensing.codecs.reservation_csv import EXAMPLE, CodeRow, write_lines
+from licensing.codecs.reservation_csv import CodeRow, write_example
 from licensing.forms.reservations import CodesForm, LicensesForm
 from licensing.models import License, Reservation
 from licensing.services.reservations.bulk import Outcome, Row, reserve_many, zip_codes
 from licensing.services.reservations.bulk_rows import resolve_rows
 from licensing.services.reservations.contents import Wanted, check_wanted
 from licensing.services.reservations.issuing import show_code
+from licensing.services.reservations.requests import glance_at
 from licensing.services.reservations.totals import Total, add_up_wanted
 from licensing.states import LicenseType, ReservationKind
 from licensing.views.long_runs import LongRun, RunPage
@@ -91,10 +90,12 @@ class ReserveMany(ManyView, WizardView):
             without = sum(_needs_choice(row) for row in answers["codes"]["rows"])
             return {"wide": True, "for_each": without}
         rows = self.resolve(answers["codes"]["rows"], answers.get("licenses", {}).get("wanted", ()))
-        totals: list[Total] = add_up_wanted(rows=rows, offers=self.offers)
+        described, wrong_rows = _describe(rows)
+        totals: list[Total] = add_up_wanted(rows=[row for row, _, wrong in described if not wrong], offers=self.offers)
         return {
             "wide": True,
-            "rows": [(row, _product_of(row)) for row in rows[:SHOWN_ROWS]],
+            "rows": described[:SHOWN_ROWS],
+            "wrong_rows": wrong_rows,
             "more_rows": max(0, len(rows) - SHOWN_ROWS),
             "totals": totals,
             "is_short": any(total.is_short for total in totals),
@@ -148,7 +149,7 @@ class ManyExample(ManyView):
     """A file that shows the columns."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response = HttpResponse(BOM + write_lines(EXAMPLE), content_type="text/csv; charset=utf-8")
+        response = HttpResponse(BOM + write_example(), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = 'attachment; filename="reservations-example.csv"'
         return response
 
@@ -172,13 +173,16 @@ def _chosen_of(stored: Sequence[tuple[int, int, str]]) -> list[Wanted]:
     ]
 
 
-def _product_of(row: Row) -> tuple[str, str]:
-    """The product, and what is wrong with the row as far as can be told at a glance."""
-    try:
-        udi = split_request_code(row.request_code).udi.udi
-    except DomainError as error:
-        return "", error.message
-    return udi, row.error.message if row.error else ""
+def _describe(rows: Sequence[Row]) -> tuple[list[tuple[Row, str, str]], int]:
+    """Each row with its product and what is wrong with it, as far as can be told at a glance; and how many are wrong.
+
+    Of more than are shown those that are wrong come first.
+    """
+    seen = zip(rows, glance_at(row.request_code for row in rows), strict=True)
+    described = [(row, udi, wrong or (row.error.message if row.error else "")) for row, (udi, wrong) in seen]
+    if len(described) > SHOWN_ROWS:
+        described.sort(key=lambda each: not each[2])
+    return described, sum(bool(wrong) for _, _, wrong in described)
 
 
 def _as_result(outcome: Outcome) -> dict[str, Any]:

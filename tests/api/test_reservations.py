@@ -7,7 +7,7 @@ import pytest
 from licensing.models import AuthorizationCode
 from tests.authorities import prepare_authorities
 from tests.licensing.reservations.products import AirGapped, entitled, know_software
-from tests.licensing.stock import deliver, line, live, make_license
+from tests.licensing.stock import deliver, line, live, make_instance, make_license, use
 
 pytestmark = pytest.mark.django_db
 
@@ -220,3 +220,21 @@ def test_what_can_be_reserved_is_told(admin, viewer, reserved):
 def test_reserved_products_are_among_the_devices(admin, reserved):
     (device,) = admin.get(f"{ENGINEERING}/devices").json()["devices"]
     assert device["sudi"]["udiSerialNumber"] == "FCW2134L0RN"
+
+
+def test_what_a_device_has_reserved_is_part_of_what_it_uses(admin, product, router, engineering, now, reserved):
+    deliver(engineering, line(router, 2, licenseType="TERM", endDate="2036-01-01"), now=now)
+    change = {"sudi": sudi(product), "licenses": [{"entitlementTag": "ROUTER", "quantity": 11}]}
+    admin.post(f"{ENGINEERING}/update-licenses", {"reservationUpdateRequests": [change]})
+    connected = make_instance(engineering, now)
+    use(connected, router, 4, now)
+
+    def uses():
+        rows = admin.post("/v1/accounts/acme.example/devices", {}).json()["devices"]
+        return {row["sudi"]["udiSerialNumber"]: (row["licenseUsage"], row["status"]) for row in rows}
+
+    used = uses()
+    assert used.pop(product.serial) == ([{"license": "ROUTER name", "quantity": 11}], "In Compliance"), "of two lines"
+    assert list(used.values()) == [([{"license": "ROUTER name", "quantity": 4}], "Out Of Compliance")]
+    pool = live(router, engineering, now)
+    assert pool.now_in_use + pool.now_reserved == 4 + 11

@@ -83,6 +83,7 @@ ROUTES: Final[dict[str, tuple[str, Permission | Access]]] = {
     f"{A}reports/licenses/": (ACCOUNT, View),
     f"{A}reports/subscriptions/": (ACCOUNT, View),
     f"{A}reports/instances/": (ACCOUNT, View),
+    f"{A}reports/reserved/": (ACCOUNT, View),
     f"{A}reports/usage/": (ACCOUNT, View),
     f"{A}reports/metered-use/": (ACCOUNT, View),
     f"{A}reports/as-of/": (ACCOUNT, View),

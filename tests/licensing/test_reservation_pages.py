@@ -92,6 +92,51 @@ def test_it_waits_for_the_installation_until_the_confirmation_code_is_entered(
     assert "Enter confirmation code" not in text
 
 
+def check(client: Client, url: str, **typed: str) -> str:
+    """What is told of a code while it is typed."""
+    response = client.post(url, typed, headers={"HX-Request": "true", "HX-Target": "code-check"})
+    assert response.status_code == 200, response.content
+    return part_of(response)
+
+
+def test_every_code_is_checked_while_it_is_typed_and_nothing_is_done(
+    alice_client: Client, carol_client: Client, engineering: VirtualAccount, product: AirGapped, page: str
+):
+    before = list(Reservation.objects.values())
+    assert check(alice_client, f"{page}confirm/", code=" ") == ""
+    assert "has 8 to 11 characters" in check(alice_client, f"{page}confirm/", code="abc")
+    assert "not the confirmation code of C9300" in check(alice_client, f"{page}confirm/", code="abcdefgh")
+    code = confirmation_code(alice_client, product, page)
+    told = check(alice_client, f"{page}confirm/", code=f" {code}")
+    assert told == "This confirms the newest authorization code: 4 ROUTER name, 1 SWITCH name."
+    assert "this one has 4" in check(alice_client, f"{page}return/", code="Cabc")
+    assert check(alice_client, f"{page}return/", code=product.return_code) == (
+        "This is the return code of C9300-24UX:FCW2134L0RN."
+    )
+    other = AirGapped(serial="NEW1")
+    told = check(alice_client, f"{page}rehost/", request_code=other.request_code[:-1])
+    assert told.startswith("Check digits (the last two):")
+    assert "failed product itself" in check(alice_client, f"{page}rehost/", request_code=product.request_code)
+    told = check(alice_client, f"{page}rehost/", request_code=other.request_code)
+    assert "This is a whole request code. Product ID C9300-24UX Serial number NEW1" in told
+    assert "enough free licenses for both" in told
+    assert list(Reservation.objects.values()) == before
+    asked = carol_client.post(
+        f"{page}return/", {"code": "C"}, headers={"HX-Request": "true", "HX-Target": "code-check"}
+    )
+    assert asked.status_code == 403
+
+
+def test_a_rehost_tells_beforehand_that_the_licenses_would_be_shared_or_that_too_many_are(
+    alice_client: Client, engineering: VirtualAccount, page: str, settings: Any
+):
+    change(alice_client, page, engineering, ROUTER=10, SWITCH=1)
+    code = AirGapped(serial="NEW1").request_code
+    assert "they share those of the failed one" in check(alice_client, f"{page}rehost/", request_code=code)
+    settings.REHOST_LIMIT = 0
+    assert "TOO_MANY_REHOSTS" in check(alice_client, f"{page}rehost/", request_code=code)
+
+
 def test_what_is_taken_away_is_released_by_the_confirmation_code(
     alice_client: Client, engineering: VirtualAccount, router: License, product: AirGapped, page: str
 ):
@@ -238,6 +283,9 @@ def test_every_page_of_licenses_shows_what_is_reserved_and_for_whom(
     assert "Reserved for Product Quantity Ends Since C9300-24UX:FCW2134L0RN 4 never" in part_of(part)
     why = check_page(carol_client.get(f"{VA}licenses/{pool.pk}/explain/"))
     assert why.xpath(f"//a[@href='{page}']")[0].text_content() == "C9300-24UX:FCW2134L0RN"
+    report = check_page(carol_client.get("/accounts/acme.example/reports/instances/"))
+    told = report.xpath("string(//tbody/tr/td[@data-label='Licenses reserved'])")
+    assert told == "4 × ROUTER name, 1 × SWITCH name"
     instances = check_page(carol_client.get(f"{VA}instances/"))
     assert instances.xpath("string(//tbody/tr/td[@data-label='Reserved'])") == "5"
     part = part_of(dialog(carol_client, page.replace("reservations", "instances")))

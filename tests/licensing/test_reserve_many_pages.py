@@ -72,7 +72,8 @@ def test_pasted_codes_get_one_choice_of_licenses_and_one_zip(
     page = go(alice_client, paste(alice_client, *[product.request_code for product in products], "", "nonsense"))
     assert "for each of the 4 request codes that name no licenses" in text_of(page)
     review = go(alice_client, alice_client.post(f"{MANY}?step=licenses", quantities(engineering, ROUTER=2)))
-    assert "ROUTER name 8 10" in text_of(review), "asked for in all, and free"
+    assert "ROUTER name 6 10" in text_of(review), "asked for in all, and free"
+    assert "1 row cannot be reserved as it is" in text_of(review)
     assert not Reservation.objects.exists()
     result = go(alice_client, run(alice_client, review))
     text = text_of(result)
@@ -86,6 +87,20 @@ def test_pasted_codes_get_one_choice_of_licenses_and_one_zip(
         product.install(code)
         assert entitled(code) == {"ROUTER": 2}
     assert check_pools(now=NOW) == []
+
+
+def test_the_review_tells_which_codes_were_mistyped_or_are_of_unknown_software(
+    alice_client: Client, engineering: VirtualAccount, router: License, products: list[AirGapped]
+):
+    first, second, third = (product.request_code for product in products)
+    mistyped = first.replace("FCW1", "FCW7")
+    paste(alice_client, mistyped, second.lower(), third, "CB-ZC9300-24UX:FCW2134L0RN-AK9A6sMTr-B2")
+    review = go(alice_client, alice_client.post(f"{MANY}?step=licenses", quantities(engineering, ROUTER=2)))
+    text = text_of(review)
+    assert "2 rows cannot be reserved as they are: mend them now" in text
+    assert "do not fit the rest" in text
+    assert "The software part AK9A6sMTr is that of no software in the catalog" in text
+    assert "ROUTER name 4 10" in text
 
 
 def test_a_csv_file_says_for_each_code_what_it_gets(

@@ -5,16 +5,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from django.db.models import BigIntegerField, F, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum, Value
+from django.db.models import (
+    BigIntegerField,
+    Exists,
+    F,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+)
 from django.db.models.functions import Coalesce
 
 from accounts.models import SmartAccount, VirtualAccount
 from cssm.common.actor import Actor
 from cssm.common.rows import LazyRows
-from licensing.models import Allocation, Pool, ProductInstance, PurchaseLine, Usage
+from licensing.models import Allocation, Hold, Pool, ProductInstance, PurchaseLine, Reservation, Usage
 from licensing.querysets.pools import PoolQuerySet
 from licensing.services.insight.history import Point, read_histories
 from licensing.services.insight.periods import Period
+from licensing.services.reservations.waiting import with_waiting
 from licensing.states import LicenseType
 
 BIG = BigIntegerField()
@@ -70,11 +82,17 @@ _OF_INSTANCES: Final = (
 )
 
 
-def read_instances(*, actor: Actor, smart_account: SmartAccount) -> QuerySet[ProductInstance]:
-    """Product instances in any state, with `last_contact_at`, and in `counted_usage` what counts of their use."""
+def read_instances(*, actor: Actor, smart_account: SmartAccount, now: datetime) -> QuerySet[ProductInstance]:
+    """Product instances in any state, with `last_contact_at`, in `counted_usage` what counts of their use, and in each
+    of `counted_reservations` under `held` what is reserved for them.
+    """
     # A license made anew for each use would cost more than the use.
     counted = Usage.objects.visible_to(actor).counted().annotate(license_name=F("license__display_name"))
     counted = counted.only("instance", "quantity").order_by("tag")
+    held = Hold.objects.counting_at(now).annotate(license_name=F("license__display_name"))
+    held = held.only("reservation", "quantity").order_by("license_name", "pk")
+    reserved = Reservation.objects.visible_to(actor).filter(Exists(held.filter(reservation=OuterRef("pk"))))
+    reserved = reserved.only("instance").prefetch_related(Prefetch("holds", queryset=held, to_attr="held"))
     return (
         ProductInstance.objects.visible_to(actor)
         .filter(smart_account=smart_account)
@@ -83,6 +101,20 @@ def read_instances(*, actor: Actor, smart_account: SmartAccount) -> QuerySet[Pro
         # The contact's row holds the whole last answer: only its time is wanted.
         .annotate(last_contact_at=F("contact__last_contact_at"))
         .prefetch_related(Prefetch("usage", queryset=counted, to_attr="counted_usage"))
+        .prefetch_related(Prefetch("reservations", queryset=reserved, to_attr="counted_reservations"))
+    )
+
+
+def read_reserved(*, actor: Actor, smart_account: SmartAccount, now: datetime) -> QuerySet[Hold]:
+    """What is reserved now, one row for each reservation, license and purchase line; `line` is None where billing is by
+    usage. The sums of a license are its pools' `reserved`.
+    """
+    holds = Hold.objects.visible_to(actor).filter(smart_account=smart_account).counting_at(now)
+    reservations = with_waiting(Reservation.objects.visible_to(actor)).select_related("instance", "virtual_account")
+    return (
+        holds.filter(virtual_account__deleted_at__isnull=True)
+        .select_related("license", "line", "virtual_account")
+        .prefetch_related(Prefetch("reservation", queryset=reservations))
     )
 
 

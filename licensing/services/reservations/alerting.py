@@ -98,4 +98,5 @@ def _change(row: ReservationTransition, action: AlertAction, alert_type: AlertTy
 
 def _params(reservation: Reservation, quantity: int) -> Params:
     """The product by its UDI; no code."""
-    return {"product": reservation.udi, "quantity": quantity, "kind": reservation.kind}
+    kind = "shared" if reservation.is_shared else reservation.kind
+    return {"product": reservation.udi, "quantity": quantity, "kind": kind}

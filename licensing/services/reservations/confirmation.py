@@ -33,6 +33,15 @@ def confirm_installation(
     return retry_transient(lambda: _confirm(actor, reservation, typed, now))
 
 
+def check_confirmation(*, actor: Actor, reservation: Reservation, confirmation_code: str) -> AuthorizationCode:
+    """The code that it confirms. Raises what `confirm_installation` would raise; nothing is changed."""
+    require_manage(actor, reservation)
+    require_requested(reservation)
+    typed = read_confirmation_code(confirmation_code)
+    moves.require_active(reservation)
+    return _find(reservation, typed)
+
+
 def confirmation_of(code: AuthorizationCode) -> str:
     """What the product shows once it has installed the code."""
     reservation = code.reservation

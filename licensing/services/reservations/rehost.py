@@ -5,7 +5,8 @@ is entered. Where the free licenses do not cover both products, the licenses are
 only so many such rehosts are open in a Virtual Account at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -15,12 +16,14 @@ from accounts.models import VirtualAccount
 from cssm.common.actor import Actor
 from cssm.common.errors import Conflict, NotFound
 from licensing.codecs.request_code import WHERE
-from licensing.models import Reservation
+from licensing.models import Pool, Reservation
 from licensing.services.devices.endings import end_reserved, lock_claim
+from licensing.services.pools.timeline import Outlook
 from licensing.services.reservations import moves
 from licensing.services.reservations.contents import Content, Wanted, contents_of, plan_contents, summarise
-from licensing.services.reservations.holding import LockedPools, most_of, write_holds
+from licensing.services.reservations.holding import LockedPools, most_of, read_pools, write_holds
 from licensing.services.reservations.issuing import Issued, complete_code, latest_code, write_intent
+from licensing.services.reservations.outlook import Checked, check_request
 from licensing.services.reservations.requests import (
     ReadRequest,
     check_account,
@@ -61,6 +64,49 @@ def rehost_reservation(*, actor: Actor, reservation: Reservation, request_code: 
     return Issued(made, code, complete_code(code), is_new)
 
 
+@dataclass(frozen=True, slots=True)
+class RehostOutlook:
+    """The replacement's request code, and whether the free licenses cover both products."""
+
+    checked: Checked
+    is_covered: bool
+
+
+def check_rehost(*, actor: Actor, reservation: Reservation, request_code: str, now: datetime) -> RehostOutlook:
+    """What `rehost_reservation` would do now; all that it would refuse is raised, nothing is changed."""
+    require_manage(actor, reservation)
+    require_requested(reservation)
+    request = read_request(request_code)
+    check_account(reservation.smart_account, request.code.kind)
+    _check(reservation, request)
+    place = reservation.virtual_account
+    checked = check_request(actor=actor, virtual_account=place, request_code=request_code, now=now)
+    if checked.earlier is not None:
+        return RehostOutlook(checked, not _same(checked.earlier, reservation).is_shared)
+    _require_rehostable(reservation)
+    had = _contents_at(reservation, now)
+    pools, outlooks = read_pools(place, [content.license for content in had], now)
+    covered = _find_surplus(had, pools, outlooks, now)
+    if covered is None:
+        _check_limit(place)
+    return RehostOutlook(checked, covered is not None)
+
+
+def _require_rehostable(failed: Reservation) -> None:
+    moves.require_active(failed)
+    if failed.is_shared:
+        raise Conflict(
+            f"{failed.udi} itself replaces a failed product and shares its licenses. Enter the return code of that"
+            " one first.",
+            code="REHOST_OPEN",
+        )
+
+
+def _contents_at(failed: Reservation, now: datetime) -> list[Content]:
+    """What the failed product may have, of which something is left."""
+    return [each for each in most_of(*map(contents_of, moves.outstanding_codes(failed))) if _lasts(each, now)]
+
+
 def _check(failed: Reservation, request: ReadRequest) -> None:
     if request.code.kind is not ReservationKind(failed.kind):
         raise Conflict(
@@ -90,23 +136,17 @@ def _rehost(actor: Actor, reservation: Reservation, request: ReadRequest, now: d
             return _same(earlier, reservation), False
         failed = moves.lock_reservation(reservation)
         require_manage(actor, failed)
-        moves.require_active(failed)
-        if failed.is_shared:
-            raise Conflict(
-                f"{failed.udi} itself replaces a failed product and shares its licenses. Enter the return code of that"
-                " one first.",
-                code="REHOST_OPEN",
-            )
+        _require_rehostable(failed)
         place = _lock_place(failed)
         clear_claim(actor, claim, place, now)
-        had = [each for each in most_of(*map(contents_of, moves.outstanding_codes(failed))) if _lasts(each, now)]
+        had = _contents_at(failed, now)
         locked = LockedPools(
             smart_account_id=place.smart_account_id,
             virtual_account_id=place.pk,
             licenses=[content.license for content in had],
             now=now,
         )
-        covered = _find_surplus(had, locked, now)
+        covered = _find_surplus(had, locked.pools, locked.outlooks(now), now)
         if covered is None:
             _check_limit(place)
         made = make_reservation(place, request, now, failed=failed, is_shared=covered is None)
@@ -139,7 +179,9 @@ def _lock_place(failed: Reservation) -> VirtualAccount:
     return place
 
 
-def _find_surplus(had: Sequence[Content], locked: LockedPools, now: datetime) -> list[Content] | None:
+def _find_surplus(
+    had: Sequence[Content], pools: Mapping[int, Pool], outlooks: Mapping[int, Outlook], now: datetime
+) -> list[Content] | None:
     """What covers the replacement as well; None where the free licenses do not."""
     sums: dict[tuple[int, LicenseType | None], Wanted] = {}
     for content in had:
@@ -148,7 +190,7 @@ def _find_surplus(had: Sequence[Content], locked: LockedPools, now: datetime) ->
         quantity = content.quantity + (before.quantity if before else 0)
         sums[content.license.pk, kind] = Wanted(content.license, quantity, kind)
     try:
-        return plan_contents(wanted=list(sums.values()), pools=locked.pools, outlooks=locked.outlooks(now), now=now)
+        return plan_contents(wanted=list(sums.values()), pools=pools, outlooks=outlooks, now=now)
     except Conflict:
         return None
 

@@ -1,5 +1,7 @@
 """Request codes as people enter them: read, and everything about them that can be told before anything is reserved."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,15 +35,27 @@ def read_request(text: str) -> ReadRequest:
     code = read_request_code(text, find_hashes=_find_hashes)
     known = find_software(code.software_hash)
     if not known:
-        raise Invalid(
-            f"The software part A{code.software_hash} is that of no software in the catalog. Compare it with what the"
-            " product shows; if it is right, ask the operator to import the software's tag.",
-            code="SOFTWARE_UNKNOWN",
-            where=WHERE,
-            details={"part": Part.SOFTWARE.value, "softwareHash": code.software_hash},
-        )
+        raise _unknown_software(code)
     fitting = [tag for tag in known if code.udi.pid in tag.product_ids.split()]
     return ReadRequest(code, (fitting or known)[0])
+
+
+def glance_at(texts: Iterable[str]) -> list[tuple[str, str]]:
+    """The product of each request code, and what is wrong with the code; either is empty. One query for all of them."""
+    hashes = set(SoftwareTag.objects.values_list("short_hash", flat=True))
+    by_letters: dict[str, list[str]] = defaultdict(list)
+    for each in hashes:
+        by_letters[each.casefold()].append(each)
+    found = []
+    for text in texts:
+        try:
+            code = read_request_code(text, find_hashes=lambda typed: by_letters.get(typed.casefold(), ()))
+        except Invalid as error:
+            found.append(("", error.message))
+            continue
+        wrong = "" if code.software_hash in hashes else _unknown_software(code).message
+        found.append((code.udi.udi, wrong))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,16 @@ def find_earlier(*, smart_account_id: int, request: ReadRequest) -> Reservation 
             where=WHERE,
         )
     return earlier
+
+
+def _unknown_software(code: RequestCode) -> Invalid:
+    return Invalid(
+        f"The software part A{code.software_hash} is that of no software in the catalog. Compare it with what the"
+        " product shows; if it is right, ask the operator to import the software's tag.",
+        code="SOFTWARE_UNKNOWN",
+        where=WHERE,
+        details={"part": Part.SOFTWARE.value, "softwareHash": code.software_hash},
+    )
 
 
 def _find_hashes(short_hash: str) -> list[str]:

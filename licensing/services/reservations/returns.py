@@ -19,8 +19,9 @@ from licensing.codecs.typed_codes import is_same_code
 from licensing.models import AuthorizationCode, Reservation
 from licensing.services.devices.endings import end_reserved, lock_claim
 from licensing.services.reservations import moves
+from licensing.services.reservations.contents import summarise
 from licensing.services.reservations.export_keys import release_product
-from licensing.services.reservations.holding import write_holds
+from licensing.services.reservations.holding import read_holds, write_holds
 from licensing.services.reservations.issuing import signature_of
 from licensing.services.reservations.requests import require_manage
 from licensing.services.reservations.updates import hold_outstanding, lock_pools_of
@@ -37,6 +38,15 @@ def return_reservation(*, actor: Actor, reservation: Reservation, return_code: s
     require_manage(actor, reservation)
     typed = split_return_code(return_code)
     return retry_transient(lambda: _return(actor, reservation, typed, now))
+
+
+def check_return(*, actor: Actor, reservation: Reservation, return_code: str) -> None:
+    """Raises what `return_reservation` would raise; nothing is changed."""
+    require_manage(actor, reservation)
+    typed = split_return_code(return_code)
+    if reservation.state != ReservationState.REHOSTED:
+        moves.require_active(reservation)
+    _require_match(reservation, typed)
 
 
 def find_by_return_code(*, actor: Actor, virtual_account: VirtualAccount, return_code: str) -> Reservation:
@@ -88,7 +98,7 @@ def _return(actor: Actor, reservation: Reservation, typed: ReturnCode, now: date
         released = write_holds(reservation=current, locked=locked, wanted=[], now=now)
         locked.settle(now)
         if heir is not None:
-            released -= _pass_on(heir, now)
+            released -= _pass_on(actor, heir, current, now)
         moves.move_to(
             reservation=current,
             state=ReservationState.RETURNED,
@@ -106,7 +116,7 @@ def _return(actor: Actor, reservation: Reservation, typed: ReturnCode, now: date
     return current
 
 
-def _pass_on(heir: Reservation, now: datetime) -> int:
+def _pass_on(actor: Actor, heir: Reservation, failed: Reservation, now: datetime) -> int:
     """The product that replaced a failed one holds its licenses itself from now on; returns how much that is."""
     current = moves.lock_reservation(heir)
     Reservation.objects.filter(pk=current.pk).update(is_shared=False)
@@ -114,7 +124,11 @@ def _pass_on(heir: Reservation, now: datetime) -> int:
     if not ReservationState(current.state).is_active:
         return 0
     hold_outstanding(current, now)
-    return sum(hold.quantity for hold in current.holds.counting())
+    moves.write_transition(current, old=current.state, cause=ReservationCause.REHOST, now=now)
+    held = read_holds(current)
+    data = {"failed": failed.udi, "summary": summarise(held)}
+    moves.record(actor, "reservation.inherited", current, data, now)
+    return sum(hold.quantity for hold in held)
 
 
 def _matches(reservation: Reservation, typed: ReturnCode) -> bool:

@@ -56,7 +56,7 @@ def test_a_reservation_takes_its_licenses_and_gives_a_code(reserve, reserved_of,
     assert str(instance.piid) == product.piid
     event = Event.objects.get(name="reservation.authorized")
     assert event.message == (
-        "3 ROUTER name, 2 SWITCH name were reserved for C9300-24UX:FCW2134L0RN, and an authorization code was issued."
+        "Reserved for C9300-24UX:FCW2134L0RN: 3 ROUTER name, 2 SWITCH name. An authorization code was issued."
     )
 
 

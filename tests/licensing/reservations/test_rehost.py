@@ -2,6 +2,10 @@
 
 import pytest
 
+from accounts.models import Event, SmartAccount
+from alerts.models import Alert
+from alerts.services.dispatch import dispatch
+from alerts.services.texts import describe_alert
 from cssm.common.errors import Conflict, Invalid
 from licensing.models import ProductInstance, PurchaseLine, Reservation
 from licensing.services.devices.moving import transfer_instances
@@ -10,6 +14,7 @@ from licensing.services.pools.rebuild import check_pools
 from licensing.services.reservations.confirmation import confirm_installation
 from licensing.services.reservations.contents import Wanted
 from licensing.services.reservations.rehost import count_open_rehosts, rehost_reservation
+from licensing.services.reservations.reserve import reserve_licenses
 from licensing.services.reservations.returns import return_reservation
 from licensing.services.reservations.updates import update_reservation
 from licensing.states import InstanceState, ReservationState
@@ -70,6 +75,39 @@ def test_without_surplus_they_count_once_until_the_failed_one_is_returned(
     assert count_open_rehosts(engineering) == 0
     return_reservation(actor=admin, reservation=issued.reservation, return_code=spare.return_code, now=now)
     assert figures(router, engineering, now) == (0, 10)
+
+
+def test_alerts_events_and_history_follow_the_licenses_to_the_replacement(
+    reserve, rehost, spare, product, admin, router, now
+):
+    def told():
+        dispatch(now=now)
+        return {alert.source.split(":")[-1]: describe_alert(alert) for alert in Alert.objects.standing()}
+
+    failed = reserve({router: 8}).reservation
+    heir = rehost(failed, spare).reservation
+    assert "replaces a failed product, and shares its licenses" in told()["SPARE"]
+    return_reservation(actor=admin, reservation=failed, return_code=product.return_code, now=now)
+    assert told()["SPARE"].endswith('in the Virtual Account "Engineering": 8.')
+    assert [row.quantity for row in heir.transitions.order_by("pk")] == [0, 8]
+    event = Event.objects.get(name="reservation.inherited")
+    assert event.message.endswith(
+        "no longer shares its licenses with the failed product C9300-24UX:FCW2134L0RN: 8 ROUTER name."
+    )
+
+
+def test_a_universal_reservation_is_told_as_such(admin, engineering, stock, now):
+    SmartAccount.objects.update(plr_enabled=True)
+    product = AirGapped(version="D")
+    issued = reserve_licenses(
+        actor=admin, virtual_account=engineering, request_code=product.request_code, licenses=[], now=now
+    )
+    dispatch(now=now)
+    assert "has a universal reservation" in describe_alert(Alert.objects.standing().get())
+    product.install(issued.text)
+    return_reservation(actor=admin, reservation=issued.reservation, return_code=product.return_code, now=now)
+    dispatch(now=now)
+    assert "gave its universal reservation back" in describe_alert(Alert.objects.standing().get())
 
 
 def test_a_failed_product_goes_on_counting_although_its_replacement_was_returned(
