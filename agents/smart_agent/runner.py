@@ -156,7 +156,9 @@ class Runner:
         told: list[dict[str, Any]] = []
         error = self._attempt(lambda: told.extend(report_usage(self._agent)["reports"]), now)
         if error is not None:
-            self._change(report_at=now + max(REPORT_RETRY, _asked_to_wait(error)))
+            # An on-prem server takes no reports: it is asked as rarely as if it did.
+            pause = self._plan.report_every if error.code == "UNSUPPORTED_REQUEST" else REPORT_RETRY
+            self._change(report_at=now + max(pause, _asked_to_wait(error)))
             text = f"Usage could not be reported: {error.code}: {error}"
             yield Line(now, Severity.ERROR, "USAGE_REPORT_FAILED", text)
             return
