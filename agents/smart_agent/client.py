@@ -189,11 +189,11 @@ class SmartAgent:
 
         A product that is not registered only notes what it consumes: then its evaluation period runs.
         """
-        if use is not None and not all(tag and 0 <= count <= MAX_COUNT for tag, count in use.items()):
-            raise UsageError(f"A use is a tag with a count of 0 to {MAX_COUNT}.")
+        check_use(use)
         with self._store.locked() as state:
             status.settle(state, self._now())
             if use is not None:
+                state.rum = usage_reports.close_measurement(state, use, self._store.load_key, self._now())
                 known = {one.tag: one.status for one in state.use}
                 state.use = [Entitlement(tag, count, known.get(tag)) for tag, count in use.items()]
             if state.identity is None:
@@ -213,43 +213,6 @@ class SmartAgent:
             response = self._ask(state, self._finish_renewal(state), request_type, data)
             note(state, response)
             return self._keep(state)
-
-    def report_usage(self, use: Mapping[str, int] | None = None, *, seconds: int = 0) -> dict[str, Any]:
-        """Report what was used (`{tag: count}`, or what is in use) since the last report, or for the last `seconds`.
-
-        Returns what became of each report that waited; one that was not taken waits on.
-        """
-        with self._store.locked() as state:
-            identity = self._finish_renewal(state)
-            self._measure(state, use, seconds)
-            self._store.write(state)
-            waiting = state.rum.waiting
-            if not waiting:
-                raise UsageError("Nothing is in use, and no report waits.")
-            response = self._ask(state, identity, RequestType.RUM_REPORT, usage_reports.usage_data(waiting))
-            statuses = usage_reports.read_acknowledgements(response)
-            state.rum = usage_reports.still_waiting(state.rum, statuses)
-            self._store.write(state)
-            return {"reports": usage_reports.describe(waiting, statuses)}
-
-    def save_usage(self, use: Mapping[str, int] | None = None, *, seconds: int = 0) -> tuple[bytes, dict[str, Any]]:
-        """The same as a file for a person to upload. What is in it waits on; sent as well, it is a duplicate."""
-        with self._store.locked() as state:
-            status.settle(state, self._now())
-            self._measure(state, use, seconds)
-            self._store.write(state)
-            waiting = state.rum.waiting
-            return usage_reports.as_xml(waiting), {"reports": usage_reports.describe(waiting, {})}
-
-    def _measure(self, state: State, use: Mapping[str, int] | None, seconds: int) -> None:
-        if use is not None and not all(tag and 0 <= count <= MAX_COUNT for tag, count in use.items()):
-            raise UsageError(f"A use is a tag with a count of 0 to {MAX_COUNT}.")
-        product = state.product
-        if product is None:
-            raise UsageError("This product does not know yet who it is: register it first.")
-        used = use if use is not None else {one.tag: one.count for one in state.use if one.count}
-        key = self._store.load_key(state.identity.key) if state.identity else None
-        state.rum = usage_reports.measure(state, product, key, used, seconds=seconds, now=self._now())
 
     def deregister(self, *, force: bool = False) -> dict[str, Any]:
         """Give the identity back. Returns the status. `force` drops it here even if the server does not confirm."""
@@ -272,12 +235,18 @@ class SmartAgent:
             note(state, self._ask(state, identity, request_type, data))
             return self._keep(state)
 
-    def change(self, note: Callable[[State], None]) -> dict[str, Any]:
-        """Change the memory without asking anyone. Returns the status."""
+    def change(self, note: Callable[[State], None], *, registered: bool = True) -> dict[str, Any]:
+        """Change the memory without asking anyone, of a registered product or of any. Returns the status."""
         with self._store.locked() as state:
-            self._require_identity(state)
+            if registered:
+                self._require_identity(state)
+            status.settle(state, self._now())
             note(state)
             return self._keep(state)
+
+    def load_key(self, name: str) -> rsa.RSAPrivateKey:
+        """A private key that the state names. Raises StateDamaged."""
+        return self._store.load_key(name)
 
     def fetch(self, path: str) -> bytes:
         """What the server shows to everybody; nothing of it is verified."""
@@ -370,6 +339,12 @@ def _check_may_register(state: State, product: Product, *, force: bool) -> None:
         known, asked = state.product.sudi, product.sudi
         if (known.udi_pid, known.udi_serial_number) != (asked.udi_pid, asked.udi_serial_number):
             raise UsageError(f"This state belongs to {known.udi_pid}:{known.udi_serial_number}.")
+
+
+def check_use(use: Mapping[str, int] | None) -> None:
+    """Raises UsageError."""
+    if use is not None and not all(tag and 0 <= count <= MAX_COUNT for tag, count in use.items()):
+        raise UsageError(f"A use is a tag with a count of 0 to {MAX_COUNT}.")
 
 
 def _require_product(state: State) -> Product:

@@ -31,7 +31,7 @@ def request_key(agent: SmartAgent, *, tag: str, count: int = 1, signer: str = ""
     if not tag or not 1 <= count <= MAX_COUNT:
         raise UsageError(f"A key is for a tag with a count of 1 to {MAX_COUNT}.")
     state = agent.peek()
-    trusted = signer or state.reservation.signer or _fetch_signer(agent)
+    trusted = signer or state.reservation.signer or fetch_signer(agent)
     key = _load_signer(state, trusted, at=agent.time())
     received = ""
 
@@ -86,7 +86,8 @@ def _replace(state: State, key: ExportKey) -> None:
     state.export_keys = [one for one in state.export_keys if one.tag != key.tag] + [key]
 
 
-def _fetch_signer(agent: SmartAgent) -> str:
+def fetch_signer(agent: SmartAgent) -> str:
+    """The certificate (PEM) that the server names for codes and keys; nothing of it is verified yet."""
     content = agent.fetch(SIGNER_PATH)
     if len(content) > MAX_SIGNER:
         raise VerificationFailed("What the server gives as the signer's certificate is too large.")

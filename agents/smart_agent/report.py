@@ -28,7 +28,8 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
         return "\n".join(f"{key['name']}: {key['value']}" for key in outcome["keys"])
     if command == "rum":
         told = ", ".join(f"{one['report_id']} {one['status']}" for one in outcome["reports"])
-        return f"{'Saved' if 'file' in outcome else 'Reported'}: {told or 'nothing is in use'}."
+        done = "Saved" if "file" in outcome else "Acknowledged" if "acknowledged" in outcome else "Reported"
+        return f"{done}: {told or ('nothing is waiting' if done == 'Acknowledged' else 'nothing is in use')}."
     if command == "fleet":
         return "; ".join(f"{name}: {value}" for name, value in outcome.items())
     if command == "deregister":

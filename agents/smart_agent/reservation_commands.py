@@ -45,7 +45,7 @@ def _request(agent: SmartAgent, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _install(agent: SmartAgent, options: argparse.Namespace) -> dict[str, Any]:
-    return agent.reservations.install(_read(options.file, MAX_SIZE))
+    return agent.reservations.install(read_file(options.file, MAX_SIZE))
 
 
 def _return(agent: SmartAgent, _: argparse.Namespace) -> dict[str, Any]:
@@ -56,12 +56,13 @@ def read_certificate(path: Path | None) -> str:
     if path is None:
         return ""
     try:
-        return _read(path, MAX_CERTIFICATE).decode("ascii")
+        return read_file(path, MAX_CERTIFICATE).decode("ascii")
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not a PEM file.") from None
 
 
-def _read(path: Path, limit: int) -> bytes:
+def read_file(path: Path, limit: int) -> bytes:
+    """Raises UsageError."""
     try:
         with path.open("rb") as file:
             content = file.read(limit + 1)

@@ -1,17 +1,19 @@
 """Keeps every schedule of one product: does what is due, remembers what failed, and says so."""
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from agents.smart_agent.client import SmartAgent
 from agents.smart_agent.conversions import poll
 from agents.smart_agent.errors import AgentError, NetworkFailure, Refused
-from agents.smart_agent.schedule import NAGGING, RENEW_RETRY, Due, Kind, list_due, retry_delay
+from agents.smart_agent.schedule import NAGGING, RENEW_RETRY, REPORT_RETRY, Due, Kind, next_due, retry_delay
 from agents.smart_agent.state import Plan, State
 from agents.smart_agent.status import AuthorizationState, authorization_state, format_time
 from agents.smart_agent.syslog import Line, Severity
+from agents.smart_agent.usage import report_usage
+from agents.smart_agent.usage_reports import KEPT, WAITING
 
 MOST_STEPS: Final = 100
 """More in one moment would be a schedule that does not move on."""
@@ -20,7 +22,8 @@ MOST_STEPS: Final = 100
 class Runner:
     """`is_reachable(now)` may say that nothing would arrive: what a product learns by trying, without the trying.
 
-    With `keeps_plan` false what is planned is lost with the process.
+    With `keeps_plan` false what is planned is lost with the process. Usage is reported every `report_every` ms, with 0
+    never, with None as before.
     """
 
     def __init__(
@@ -29,12 +32,15 @@ class Runner:
         *,
         is_reachable: Callable[[int], bool] = lambda now: True,
         keeps_plan: bool = True,
+        report_every: int | None = None,
     ) -> None:
         self._agent = agent
         self._is_reachable = is_reachable
         self._keeps_plan = keeps_plan
         self._state = agent.peek()
-        self._plan = self._state.plan
+        self._plan = self._kept = self._state.plan
+        if report_every is not None:
+            self._change(report_every=report_every, report_at=None)
 
     @property
     def state(self) -> State:
@@ -43,33 +49,38 @@ class Runner:
 
     def next_at(self) -> int | None:
         """When something is to be done next, Unix ms; None where nothing ever is."""
-        due = self._list_due(self._agent.now())
-        return due[0].at if due else None
+        due = self._next_due(self._agent.now())
+        return due.at if due else None
+
+    def refresh(self) -> None:
+        """Take notice of what other commands have done to the product meanwhile."""
+        self._state = self._agent.peek()
 
     def step(self) -> list[Line]:
         """Do all that is due at this moment of the agent's clock."""
         now, lines = self._agent.now(), []
-        before, identity = self._plan, self._state.identity
+        identity = self._state.identity
         self._agent.settle(self._state)
         if identity is not None and self._state.identity is None:
-            self._plan = Plan()
+            self._plan = Plan(report_every=self._plan.report_every)
             lines.append(
                 Line(now, Severity.ERROR, "ID_CERT_EXPIRED", "The ID certificate has expired. Register again.")
             )
         for _ in range(MOST_STEPS):
-            due = self._list_due(now)
-            if not due or due[0].at > now:
+            due = self._next_due(now)
+            if due is None or due.at > now:
                 break
-            lines += list(self._do(due[0], now))
-        if self._keeps_plan and self._plan != before:
+            lines += list(self._do(due, now))
+        if self._keeps_plan and self._plan != self._kept:
             self._agent.remember(self._plan)
+            self._kept = self._plan
         return lines
 
-    def _list_due(self, now: int) -> list[Due]:
+    def _next_due(self, now: int) -> Due | None:
         """From memory: reading the folder each time would cost more than all else."""
         self._agent.settle(self._state)
         self._state.plan = self._plan
-        return list_due(self._state, now)
+        return next_due(self._state, now)
 
     def _change(self, **values: object) -> None:
         self._plan = msgspec.structs.replace(self._plan, **values)
@@ -84,6 +95,8 @@ class Runner:
             yield from self._renew(now)
         elif due.kind is Kind.POLL:
             yield from self._poll(now)
+        elif due.kind is Kind.REPORT:
+            yield from self._report(now)
         elif due.kind is Kind.WARN:
             self._change(warned_at=now)
             ends = format_time(self._state.identity.expires_at) if self._state.identity else "-"
@@ -93,6 +106,7 @@ class Runner:
             yield self._nag(now)
         elif due.kind is Kind.AUTHORIZATION_ENDS:
             self._tell(due.kind, due.at)
+            self._change(nagged_at=now)
             yield Line(now, Severity.ERROR, "AUTH_EXPIRED", "No authorization for 90 days: the licenses are expired.")
         elif due.kind is Kind.EVALUATION_ENDS:
             self._tell(due.kind, due.at)
@@ -111,8 +125,8 @@ class Runner:
         self._change(failing_since=None, authorize_at=None)
         yield Line(now, Severity.INFO, "AUTH_RENEW_SUCCESS", "Authorization was renewed.")
         after = authorization_state(self._state, now)
-        if after not in NAGGING:
-            self._change(nagged_at=None)
+        if after not in NAGGING or after is not before:
+            self._change(nagged_at=None)  # what is new is said at once
         if after is not before and after is AuthorizationState.AUTHORIZED:
             yield Line(now, Severity.NOTICE, "IN_COMPLIANCE", "All licenses in use are authorized.")
 
@@ -137,6 +151,24 @@ class Runner:
         if known is not None and known.poll_id is None:
             severity = Severity.NOTICE if known.status == "COMPLETED" else Severity.ERROR
             yield Line(now, severity, f"CONVERSION_{known.status}", known.message or "The licenses are converted.")
+
+    def _report(self, now: int) -> Iterator[Line]:
+        told: list[dict[str, Any]] = []
+        error = self._attempt(lambda: told.extend(report_usage(self._agent)["reports"]), now)
+        if error is not None:
+            # An on-prem server takes no reports: it is asked as rarely as if it did.
+            pause = self._plan.report_every if error.code == "UNSUPPORTED_REQUEST" else REPORT_RETRY
+            self._change(report_at=now + max(pause, _asked_to_wait(error)))
+            text = f"Usage could not be reported: {error.code}: {error}"
+            yield Line(now, Severity.ERROR, "USAGE_REPORT_FAILED", text)
+            return
+        self._change(report_at=None)
+        kept = sum(one["status"] in KEPT for one in told)
+        yield Line(now, Severity.INFO, "USAGE_REPORT_SUCCESS", f"Usage was reported; acknowledged: {kept}.")
+        for one in told:
+            if one["status"] not in KEPT | {WAITING}:
+                text = f"The usage report {one['report_id']} of {one['tag']} is not accepted: {one['status']}"
+                yield Line(now, Severity.ERROR, "USAGE_REPORT_REFUSED", text)
 
     def _attempt(self, act: Callable[[], object], now: int) -> AgentError | None:
         """Why it failed, or None; what is known is read anew afterwards."""

@@ -13,12 +13,15 @@ from agents.smart_agent.errors import UsageError
 from agents.smart_agent.fleet import Said, VirtualClock, summarise, walk
 from agents.smart_agent.messages import Sudi
 from agents.smart_agent.runner import Runner
+from agents.smart_agent.schedule import DAY
 from agents.smart_agent.state import Product, StateStore
 from agents.smart_agent.status import describe
 from agents.smart_agent.transport import open_transport, place_url
 
 LONGEST_NAP: Final = 60.0
 MOST_PRODUCTS: Final = 100_000
+REPORT_DAYS: Final = 30.0
+REPORTING: Final = f"report usage every so many days, 0 for never (real clock: {REPORT_DAYS:.0f}, virtual: never)"
 NOTE: Final = (
     "With a virtual clock the server should keep the same time. One that keeps real time answers too, but its "
     "certificates end 365 real days from now, so that half a virtual year is the most that makes sense."
@@ -30,6 +33,7 @@ def add_running(add_parser: Callable[..., argparse.ArgumentParser], common: argp
     run = add_parser("run", help="Keep every schedule.", description=f"Keep every schedule. {NOTE}", parents=[common])
     run.add_argument("--clock", choices=("real", "virtual"), default="real")
     run.add_argument("--days", type=_parse_days, help="stop after so many days (virtual: 90, real: never)")
+    run.add_argument("--report-every", type=_parse_period, metavar="DAYS", help=REPORTING)
     run.set_defaults(run=run_product)
     fleet = add_parser(
         "fleet",
@@ -44,6 +48,7 @@ def add_running(add_parser: Callable[..., argparse.ArgumentParser], common: argp
     fleet.add_argument("--token", required=True)
     fleet.add_argument("--pid", default="FLEET")
     fleet.add_argument("--tag", help="an entitlement tag that each product uses once")
+    fleet.add_argument("--report-every", type=_parse_period, metavar="DAYS", default=0.0, help="usage reports (never)")
     fleet.set_defaults(run=run_fleet)
 
 
@@ -54,7 +59,8 @@ def run_product(agent: SmartAgent, options: argparse.Namespace) -> dict[str, Any
     clock = VirtualClock()
     if virtual:
         agent.use_clock(clock)
-    runner = Runner(agent)
+    every = options.report_every if options.report_every is not None else (0.0 if virtual else REPORT_DAYS)
+    runner = Runner(agent, report_every=int(every * DAY))
     product = runner.state.product
     host = product.hostname if product else ""
 
@@ -67,6 +73,7 @@ def run_product(agent: SmartAgent, options: argparse.Namespace) -> dict[str, Any
     deadline = None if days is None else time.time() + days * 86400
     try:
         while deadline is None or time.time() < deadline:
+            runner.refresh()
             for line in runner.step():
                 say(Said(0, line))
             following = runner.next_at()
@@ -100,7 +107,7 @@ def run_fleet(agent: SmartAgent, options: argparse.Namespace) -> dict[str, Any]:
             one.acknowledge()
             if options.tag:
                 one.authorize({options.tag: 1})
-        runners.append(Runner(one, keeps_plan=False))
+        runners.append(Runner(one, keeps_plan=False, report_every=int(options.report_every * DAY)))
     heard = walk(runners, clock=clock, days=options.days)
     return summarise(runners, heard, clock)
 
@@ -109,6 +116,10 @@ def _parse_count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_PRODUCTS):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MOST_PRODUCTS}")
     return int(text)
+
+
+def _parse_period(text: str) -> float:
+    return 0.0 if text == "0" else _parse_days(text)
 
 
 def _parse_days(text: str) -> float:

@@ -8,6 +8,7 @@
 | warning of the certificate's end | 60, 30 days before, then weekly, daily in the last week, hourly on the last day |
 | message while out of compliance or expired | weekly |
 | poll for a conversion that is pending | when the server said; after a failure every hour |
+| usage reports, where they are asked for | every so many days; after a failure in 23 h |
 """
 
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 WEEK: Final = 7 * DAY
 RENEW_RETRY: Final = HOUR
+REPORT_RETRY: Final = 23 * HOUR
 WARNINGS: Final = (
     60 * DAY,
     *(days * DAY for days in (30, 23, 16, 9)),
@@ -39,20 +41,24 @@ class Kind(StrEnum):
     WARN = "warn"
     NAG = "nag"
     POLL = "poll"
+    REPORT = "report"
     AUTHORIZATION_ENDS = "authorization_ends"
     IDENTITY_ENDS = "identity_ends"
     EVALUATION_ENDS = "evaluation_ends"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Due:
     at: int
     kind: Kind
 
 
-def list_due(state: State, now: int) -> list[Due]:
-    """Everything that lies ahead or is due, soonest first; one of each kind. `state` is settled."""
-    return sorted(_find_due(state, state.plan, now))
+def next_due(state: State, now: int) -> Due | None:
+    """What comes first of all that lies ahead or is due; of several at one moment always the same. `state` is settled.
+
+    A fleet asks so often that listing and sorting all of it would cost more than the rest.
+    """
+    return min(_find_due(state, state.plan, now), key=lambda due: (due.at, due.kind), default=None)
 
 
 def retry_delay(state: State, now: int) -> int:
@@ -73,7 +79,9 @@ def _find_due(state: State, plan: Plan, now: int) -> Iterator[Due]:
     yield Due(identity.expires_at, Kind.IDENTITY_ENDS)
     planned = identity.renew_at if state.renewal is None else now
     yield Due(plan.renew_at if plan.renew_at is not None else planned, Kind.RENEW)
-    yield from (Due(at, Kind.WARN) for at in _next_warning(identity.expires_at, plan.warned_at))
+    warning = _next_warning(identity.expires_at, plan.warned_at)
+    if warning is not None:
+        yield Due(warning, Kind.WARN)
     if authorization is not None:
         yield Due(plan.authorize_at or authorization.next_at, Kind.AUTHORIZE)
         if plan.told.get(Kind.AUTHORIZATION_ENDS) != authorization.expires_at:
@@ -82,10 +90,13 @@ def _find_due(state: State, plan: Plan, now: int) -> Iterator[Due]:
         yield Due(plan.authorize_at or now, Kind.AUTHORIZE)
     if state.conversion is not None and state.conversion.poll_id is not None:
         yield Due(plan.poll_at if plan.poll_at is not None else state.conversion.poll_at, Kind.POLL)
+    if plan.report_every and (is_consuming(state) or state.rum.waiting):
+        measured = state.rum.measured_until * 1000 - state.clock_offset if state.rum.measured_until else 0
+        planned = (measured or identity.registered_at) + plan.report_every
+        yield Due(planned if plan.report_at is None else plan.report_at, Kind.REPORT)
     if authorization_state(state, now) in NAGGING:
         yield Due(now if plan.nagged_at is None else plan.nagged_at + WEEK, Kind.NAG)
 
 
-def _next_warning(expires_at: int, warned_at: int) -> list[int]:
-    ahead = [expires_at - before for before in WARNINGS if expires_at - before > warned_at]
-    return ahead[:1]
+def _next_warning(expires_at: int, warned_at: int) -> int | None:
+    return next((expires_at - before for before in WARNINGS if expires_at - before > warned_at), None)

@@ -134,6 +134,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the schedule must remember between starts: retries that are due, and what has been said when.
 
     `failing_since` is when authorization requests began to fail, `told` the moments of which people were told once.
+    Usage is reported every `report_every` ms, 0 for never; `report_at` is when to try again after a failure.
     """
 
     authorize_at: int | None = None
@@ -142,6 +143,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warned_at: int = 0
     nagged_at: int | None = None
     poll_at: int | None = None
+    report_every: int = 0
+    report_at: int | None = None
     told: dict[str, int] = {}
 
 

@@ -76,6 +76,8 @@ class SmartTransport:
             raise Refused(f"HTTP_{answer.status}", f"{self._host} answers {answer.status} {answer.reason}")
         if len(content) > MAX_ANSWER:
             raise NetworkFailure(f"The answer from {self._host} is longer than {MAX_ANSWER} bytes")
+        if answer.length:
+            raise NetworkFailure(f"The answer from {self._host} was cut off")
         return content
 
     def _connect(self) -> http.client.HTTPConnection:

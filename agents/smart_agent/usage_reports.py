@@ -5,20 +5,25 @@ A report waits until the server says that it has it: `ACCEPTED`, or `DUPLICATE` 
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from agents.common.signatures import sign
-from agents.smart_agent.errors import VerificationFailed
+from agents.smart_agent.errors import UsageError, VerificationFailed
 from agents.smart_agent.messages import Response
 from agents.smart_agent.state import Identity, Product, Rum, State, WaitingReport
 
 KEPT: Final = frozenset({"ACCEPTED", "DUPLICATE"})
+WAITING: Final = "waiting"
 VERIFIABLE, BUILTIN = "SHA256withRSA", "builtin"
 SOFTWARE_VERSION: Final = "1.0"
+LONGEST: Final = 365 * 86_400
+"""No report may reach over more than 366 days."""
+MOST_AT_ONCE: Final = 1_000
+LoadKey = Callable[[str], rsa.RSAPrivateKey]
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
@@ -70,23 +75,43 @@ def sign_payload(payload: str, product: Product, identity: Identity | None, key:
     return {"signing_type": BUILTIN, "key": product.software_tag, "value": digest}
 
 
-def measure(
-    state: State, product: Product, key: rsa.RSAPrivateKey | None, use: Mapping[str, int], *, seconds: int, now: int
-) -> Rum:
+def measure(state: State, use: Mapping[str, int], load_key: LoadKey, *, seconds: int, now: int) -> Rum:
     """A report for each license, of the `seconds` up to `now` (Unix ms), behind those that wait already.
 
-    With 0 from where the last ones ended, the first time from the registration.
+    With 0 from where the last ones ended, the first time from the registration; of more than a year, several reports.
+    The server's time is what counts, as far as the product knows it.
     """
-    end = now // 1000
-    began = state.rum.measured_until or (state.identity.registered_at // 1000 if state.identity else end)
+    product, identity = state.product, state.identity
+    if product is None:
+        raise UsageError("This product does not know yet who it is: register it first.")
+    end = (now + state.clock_offset) // 1000
+    began = state.rum.measured_until or ((identity.registered_at + state.clock_offset) // 1000 if identity else end)
     start = max(0, end - seconds if seconds else min(began, end))
+    key = load_key(identity.key) if identity and use else None
     last, made = state.rum.last_id, []
-    for tag, count in use.items():
-        last = max(last + 1, end)
-        payload = make_payload(product, report_id=last, tag=tag, count=count, start=start, end=end)
-        signature = sign_payload(payload, product, state.identity, key)
-        made.append(WaitingReport(report_id=last, tag=tag, payload=payload, signature=signature))
+    for since in range(start, max(end, start + 1), LONGEST):
+        until = min(since + LONGEST, end)
+        for tag, count in use.items():
+            last = max(last + 1, end)
+            payload = make_payload(product, report_id=last, tag=tag, count=count, start=since, end=until)
+            signature = sign_payload(payload, product, identity, key)
+            made.append(WaitingReport(report_id=last, tag=tag, payload=payload, signature=signature))
     return Rum(waiting=[*state.rum.waiting, *made], measured_until=end, last_id=last)
+
+
+def close_measurement(state: State, use: Mapping[str, int], load_key: LoadKey, now: int) -> Rum:
+    """Where usage is reported by a schedule: what was in use until now, if from now on it is something else."""
+    before = {one.tag: one.count for one in state.use if one.count}
+    is_same = before == {tag: count for tag, count in use.items() if count}
+    has_just_been_measured = state.rum.measured_until == (now + state.clock_offset) // 1000
+    if not state.plan.report_every or state.identity is None or is_same or has_just_been_measured:
+        return state.rum
+    return measure(state, before, load_key, seconds=0, now=now)
+
+
+def next_batch(waiting: Sequence[WaitingReport]) -> list[WaitingReport]:
+    """As many as one message may hold, the oldest first; what was refused stands behind what was never sent."""
+    return list(waiting[:MOST_AT_ONCE])
 
 
 def usage_data(waiting: Iterable[WaitingReport]) -> dict[str, Any]:
@@ -104,8 +129,9 @@ def read_acknowledgements(response: Response) -> dict[int, str]:
 
 
 def still_waiting(rum: Rum, statuses: Mapping[int, str]) -> Rum:
-    waiting = [one for one in rum.waiting if statuses.get(one.report_id) not in KEPT]
-    return msgspec.structs.replace(rum, waiting=waiting)
+    unsent = [one for one in rum.waiting if one.report_id not in statuses]
+    refused = [one for one in rum.waiting if statuses.get(one.report_id, "ACCEPTED") not in KEPT]
+    return msgspec.structs.replace(rum, waiting=[*unsent, *refused])
 
 
 def as_xml(waiting: Sequence[WaitingReport]) -> bytes:
@@ -121,6 +147,5 @@ def as_xml(waiting: Sequence[WaitingReport]) -> bytes:
 
 def describe(waiting: Sequence[WaitingReport], statuses: Mapping[int, str]) -> list[dict[str, Any]]:
     return [
-        {"report_id": one.report_id, "tag": one.tag, "status": statuses.get(one.report_id, "waiting")}
-        for one in waiting
+        {"report_id": one.report_id, "tag": one.tag, "status": statuses.get(one.report_id, WAITING)} for one in waiting
     ]

@@ -64,22 +64,34 @@ def get_authority(name: AuthorityName) -> Authority:
 def replace_authority(*, name: AuthorityName, reason: RevocationReason, now: datetime) -> None:
     """Revoke an authority's certificate and make another of that name; the root's new list is made at once.
 
-    What it has issued is worth nothing from then on: every path through it ends at a revoked certificate. Raises
-    PassphraseMissing, AuthorityMissing, and Invalid for the root, on which everything rests.
+    What it has issued is worth nothing from then on: every path through it ends at a revoked certificate. One that was
+    interrupted is brought to its end. Raises PassphraseMissing, AuthorityMissing, and Invalid for the root, on which
+    everything rests.
     """
     if name is AuthorityName.ROOT:
         raise Invalid("The root cannot be replaced: every product trusts its certificate.", where="name")
     if not settings.ROOT_KEY_PASSPHRASE:
         raise PassphraseMissing(f"Replacing '{name}' needs the root key: set ROOT_KEY_PASSPHRASE for this process.")
-    old = get_authority(name)
-    with transaction.atomic():
-        serial = certificates.format_serial(certificates.load_certificate(bytes(old.certificate_der)).serial_number)
-        revoke_certificates(serials=[serial], reason=reason, now=now)
-        if not Authority.objects.filter(pk=old.pk, replaced_at=None).update(replaced_at=now):
-            raise RequestClosed(f"'{name}' was replaced by another process meanwhile.")
+    if not _is_interrupted(name):
+        _retire(get_authority(name), reason, now)
     bootstrap_authorities(now=now)
     crls.make_root_crl(now=now)
     crls.make_crls(now=now)
+
+
+def _is_interrupted(name: AuthorityName) -> bool:
+    """Whether the last one of that name was replaced, and none is there that could issue."""
+    known = Authority.objects.filter(name=name)
+    present = known.filter(replaced_at=None).exclude(certificate_der=b"")
+    return known.exclude(replaced_at=None).exists() and not present.exists()
+
+
+def _retire(old: Authority, reason: RevocationReason, now: datetime) -> None:
+    serial = certificates.format_serial(certificates.load_certificate(bytes(old.certificate_der)).serial_number)
+    with transaction.atomic():
+        revoke_certificates(serials=[serial], reason=reason, now=now)
+        if not Authority.objects.filter(pk=old.pk, replaced_at=None).update(replaced_at=now):
+            raise RequestClosed(f"'{old.name}' was replaced by another process meanwhile.")
 
 
 def read_chain(name: AuthorityName) -> str:
@@ -151,7 +163,10 @@ def _certify(authority: Authority, now: datetime) -> None:
         issuer_url=issuer_url,
     )
     with transaction.atomic():
-        [request] = signing_requests.open_requests([(plan, authority.key.ref)], issuer=issuer, now=now)
+        # The switch keeps others from getting certificates. An authority is replaced while it is off, of all times.
+        [request] = signing_requests.open_requests(
+            [(plan, authority.key.ref)], issuer=issuer, now=now, although_stopped=True
+        )
     signed = signing_requests.sign_request(request, plan, passphrase=settings.ROOT_KEY_PASSPHRASE)
     try:
         with transaction.atomic():

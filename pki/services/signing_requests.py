@@ -33,13 +33,13 @@ class Signed:
 
 
 def open_requests(
-    plans: Sequence[tuple[Plan, KeyRef | None]], *, issuer: Authority, now: datetime
+    plans: Sequence[tuple[Plan, KeyRef | None]], *, issuer: Authority, now: datetime, although_stopped: bool = False
 ) -> list[SigningRequest]:
     """Store the intent to sign each plan; the key is the one to be certified, where it is ours. Three queries.
 
-    Raises IssuingStopped, KeyBlocked.
+    Only an authority of our own is certified `although_stopped`. Raises IssuingStopped, KeyBlocked.
     """
-    check_may_issue(plan.spki_der for plan, _ in plans)
+    check_may_issue((plan.spki_der for plan, _ in plans), although_stopped=although_stopped)
     return SigningRequest.objects.bulk_create(
         SigningRequest(
             serial=certificates.format_serial(plan.serial),

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -215,3 +216,25 @@ def test_the_message_goes_to_the_license_service(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(NetworkFailure, match="gone"):
         SmartTransport(url).send(b"")
     assert asked == [path, "closed"]
+
+
+def test_an_answer_that_is_cut_off_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same command later sends the same bytes, as after any failure of the network."""
+
+    class Connection:
+        def request(self, *_: object) -> None: ...
+
+        def getresponse(self) -> http.client.HTTPResponse:
+            ours, theirs = socket.socketpair()
+            theirs.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{"response": "')
+            theirs.close()
+            answer = http.client.HTTPResponse(ours)
+            answer.begin()
+            ours.close()
+            return answer
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(http.client, "HTTPSConnection", lambda *_, **__: Connection())
+    with pytest.raises(NetworkFailure, match="cut off"):
+        SmartTransport("https://a").send(b"")

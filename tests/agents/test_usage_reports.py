@@ -12,6 +12,10 @@ from lxml import etree
 
 from agents.smart_agent.cli import main
 from agents.smart_agent.errors import NetworkFailure, UsageError
+from agents.smart_agent.fleet import VirtualClock, walk
+from agents.smart_agent.runner import Runner
+from agents.smart_agent.schedule import DAY
+from agents.smart_agent.usage import report_usage, save_usage
 from tests.agents.conftest import TAG, Clock, Device
 from tests.agents.fake_server import FakeServer
 
@@ -49,9 +53,9 @@ def times(content: dict[str, Any]) -> tuple[int, int, str]:
 def test_what_is_in_use_is_reported_since_the_last_report(registered: Device, taken: list[Any], clock: Clock) -> None:
     registered.agent.authorize({TAG: 2})
     clock.advance(hours=1)
-    first = registered.agent.report_usage()["reports"]
+    first = report_usage(registered.agent)["reports"]
     clock.advance(hours=2)
-    registered.agent.report_usage({TAG: 5})
+    report_usage(registered.agent, {TAG: 5})
     assert [one["status"] for one in first] == ["ACCEPTED"]
     assert registered.store.read().rum.waiting == []
     (start, middle, count), (again, end, later) = map(times, taken)
@@ -66,22 +70,96 @@ def test_a_report_whose_answer_was_lost_is_sent_again_and_is_a_duplicate(
 ) -> None:
     server.lose = ["answer"]
     with pytest.raises(NetworkFailure):
-        registered.agent.report_usage({TAG: 1}, seconds=60)
+        report_usage(registered.agent, {TAG: 1}, seconds=60)
     assert len(registered.store.read().rum.waiting) == 1
     clock.advance(hours=1)
-    told = registered.agent.report_usage({TAG: 1})["reports"]
+    told = report_usage(registered.agent, {TAG: 1})["reports"]
     assert [one["status"] for one in told] == ["DUPLICATE", "ACCEPTED"]
     assert registered.store.read().rum.waiting == []
 
 
 def test_a_report_that_is_refused_waits_on(registered: Device, taken: list[Any]) -> None:
-    told = registered.agent.report_usage({TAG: 1, "bad": 1}, seconds=60)["reports"]
+    told = report_usage(registered.agent, {TAG: 1, "bad": 1}, seconds=60)["reports"]
     assert [one["status"] for one in told] == ["ACCEPTED", "SIGNATURE_INVALID"]
     assert [one.tag for one in registered.store.read().rum.waiting] == ["bad"]
 
 
+def test_what_was_refused_stands_behind_what_was_never_sent(
+    registered: Device, taken: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.smart_agent.usage_reports.MOST_AT_ONCE", 2)
+    report_usage(registered.agent, {"bad1": 1, "bad2": 1, TAG: 1}, seconds=60)
+    assert [one.tag for one in registered.store.read().rum.waiting] == [TAG, "bad1", "bad2"]
+    report_usage(registered.agent, {})
+    assert [one.tag for one in registered.store.read().rum.waiting] == ["bad2", "bad1"]
+
+
+def test_what_was_not_reported_for_years_is_reported_in_parts_of_a_year(
+    registered: Device, taken: list[Any], clock: Clock
+) -> None:
+    """No report may reach over more than 366 days."""
+    report_usage(registered.agent, {TAG: 2}, seconds=60)
+    clock.advance(days=520)
+    content, _ = save_usage(registered.agent, {TAG: 2})
+    payloads = [json.loads(json.loads(one.text)["payload"]) for one in etree.fromstring(content)]
+    (start, middle, _), (again, end, _) = map(times, payloads)
+    assert (middle - start, again, end - start) == (365 * 86_400, middle, 520 * 86_400)
+
+
+@pytest.fixture
+def virtual(registered: Device) -> VirtualClock:
+    clock = VirtualClock(registered.clock.time)
+    registered.clock = clock  # type: ignore[assignment]  # it is called like the other one
+    registered.server.clock = clock
+    registered.server.stock = {TAG: 5}
+    registered.agent.acknowledge()
+    return clock
+
+
+def heard(registered: Device, clock: VirtualClock, days: float, **options: Any) -> list[tuple[float, str]]:
+    runner, start = Runner(registered.agent, **options), clock.milliseconds
+    lines = [said.line for said in walk([runner], clock=clock, days=days)]
+    return [((line.at - start) / DAY, line.name) for line in lines if line.name.startswith("USAGE")]
+
+
+def test_a_running_product_reports_every_so_many_days(
+    registered: Device, virtual: VirtualClock, taken: list[Any]
+) -> None:
+    registered.agent.authorize({TAG: 1})
+    assert heard(registered, virtual, 25, report_every=10 * DAY) == [
+        (10.0, "USAGE_REPORT_SUCCESS"),
+        (20.0, "USAGE_REPORT_SUCCESS"),
+    ]
+    first, second = map(times, taken)
+    assert (first[1], second[1] - second[0]) == (second[0], 10 * 86_400)
+    # The next start goes on where this one ended, until it is told to report no more.
+    assert heard(registered, virtual, 6) == [(5.0, "USAGE_REPORT_SUCCESS")]
+    assert heard(registered, virtual, 40, report_every=0) == []
+
+
+def test_a_report_that_fails_is_tried_again_in_23_hours_and_one_that_is_refused_is_told_of(
+    registered: Device, virtual: VirtualClock, taken: list[Any]
+) -> None:
+    registered.agent.authorize({"bad": 1})
+    days = [10.0, 10.958333, 11.916667]
+    unreachable = heard(registered, virtual, 12, report_every=10 * DAY, is_reachable=lambda now: False)
+    assert [(round(at, 6), name) for at, name in unreachable] == [(at, "USAGE_REPORT_FAILED") for at in days]
+    assert [name for _, name in heard(registered, virtual, 1)] == ["USAGE_REPORT_SUCCESS", "USAGE_REPORT_REFUSED"]
+
+
+def test_a_change_of_use_ends_what_is_measured_where_reports_are_scheduled(
+    registered: Device, virtual: VirtualClock, taken: list[Any]
+) -> None:
+    registered.agent.authorize({TAG: 1})
+    heard(registered, virtual, 4, report_every=10 * DAY)
+    registered.agent.authorize({TAG: 5})
+    heard(registered, virtual, 11)
+    parts = [times(content) for content in taken]
+    assert [(end - start, count) for start, end, count in parts] == [(4 * 86_400, "1"), (10 * 86_400, "5")]
+
+
 def test_reports_are_saved_as_the_file_that_people_upload(registered: Device, tmp_path: Path) -> None:
-    content, outcome = registered.agent.save_usage({TAG: 1, "a]]>b": 2}, seconds=60)
+    content, outcome = save_usage(registered.agent, {TAG: 1, "a]]>b": 2}, seconds=60)
     root = etree.fromstring(content)
     payloads = [json.loads(json.loads(one.text)["payload"]) for one in root]
     assert [one["meta"]["entitlement_tag"] for one in payloads] == [TAG, "a]]>b"]
@@ -90,7 +168,7 @@ def test_reports_are_saved_as_the_file_that_people_upload(registered: Device, tm
 
 def test_a_product_that_was_never_anybody_reports_nothing(device: Device) -> None:
     with pytest.raises(UsageError):
-        device.agent.save_usage({TAG: 1})
+        save_usage(device.agent, {TAG: 1})
 
 
 def test_the_command_tells_in_one_line_what_became_of_the_reports(

@@ -11,7 +11,7 @@ from django.test import Client
 
 from cssm.common.actor import SYSTEM, Actor
 from cssm.common.errors import Forbidden, Invalid
-from pki.errors import IssuingStopped, KeyBlocked, PassphraseMissing
+from pki.errors import AuthorityMissing, IssuingStopped, KeyBlocked, PassphraseMissing
 from pki.models import Authority, IssuingChange, Revocation, RevocationList
 from pki.services import authorities, ca_log, issuing
 from pki.services.crls import make_crls, make_root_crl
@@ -175,6 +175,27 @@ class TestReplacement:
         assert after.sub_ca_pem != before.sub_ca_pem
         assert Authority.objects.filter(name=SUB_CA).count() == 2
         assert fetch(SUB_CA).is_signature_valid(x509.load_pem_x509_certificate(after.sub_ca_pem.encode()).public_key())
+
+    def test_it_is_done_while_issuing_is_stopped_which_is_how_the_drill_begins(self, issue, now):
+        issuing.stop_issuing(actor=SYSTEM, reason="drill", now=now)
+        old = authorities.sub_ca_pem()
+        authorities.replace_authority(name=SUB_CA, reason=RevocationReason.CA_COMPROMISE, now=now)
+        assert authorities.sub_ca_pem() != old
+        assert len(fetch("root")) == 1
+        with pytest.raises(IssuingStopped):
+            issue()
+
+    def test_one_that_was_interrupted_is_brought_to_its_end_by_the_next(self, issue, now, monkeypatch):
+        with monkeypatch.context() as broken:
+            broken.setattr(authorities.signing_requests, "sign_request", lambda *_, **__: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                authorities.replace_authority(name=SUB_CA, reason=RevocationReason.CA_COMPROMISE, now=now)
+        with pytest.raises(AuthorityMissing):
+            authorities.sub_ca_pem()
+        authorities.replace_authority(name=SUB_CA, reason=RevocationReason.CA_COMPROMISE, now=now)
+        assert len(fetch("root")) == 1
+        assert Authority.objects.filter(name=SUB_CA).count() == 2
+        issue()
 
     def test_the_root_cannot_be_replaced_nor_anything_without_the_passphrase(self, hierarchy, now, settings):
         with pytest.raises(Invalid):

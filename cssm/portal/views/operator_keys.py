@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.db.models import F
 from django.http import HttpResponse
 from django.urls import reverse
 
@@ -24,7 +25,7 @@ class Keys(OperatorView, PageView):
     template_name = "portal/operator_keys.html"
 
     def get_context(self) -> dict[str, Any]:
-        authorities = list(Authority.objects.order_by("pk"))
+        authorities = list(Authority.objects.order_by(F("replaced_at").desc(nulls_first=True), "pk"))
         return {
             **super().get_context(),
             "authorities": [(each, None if each.replaced_at else find_crl(each.name)) for each in authorities],

@@ -1,9 +1,10 @@
 """A fleet through more than a year: every transition on its day, every warning once, no product stranded."""
 
 import os
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -16,6 +17,7 @@ from agents.smart_agent.schedule import DAY, WARNINGS
 from agents.smart_agent.state import Product, StateStore
 from alerts.models import Alert
 from alerts.services.dispatch import dispatch
+from alerts.states import AlertType
 from licensing.models import InstanceNotice, Pool, ProductInstance, Usage
 from licensing.services.devices.lives import advance_lives
 from licensing.services.devices.tokens import create_token
@@ -23,8 +25,11 @@ from licensing.services.exchange.dispatch import answer_message
 from licensing.services.pools.fold import fold_due
 from licensing.services.pools.rebuild import check_pools
 from licensing.states import InstanceState, NoticeKind
-from pki.services.authorities import bootstrap_authorities, read_pem
+from pki.services.authorities import read_pem
 from pki.states import AuthorityName
+from tests.authorities import prepare_authorities
+from tests.keys import use_distinct_keys
+from tests.licensing.stock import deliver, line
 
 DAYS = 400
 PRODUCTS = 2_000 if os.environ.get("SOAK") else 50
@@ -76,9 +81,11 @@ def enlist(count, *, folder, clock, token):
 
 
 @pytest.fixture
-def fleet_token(alice, engineering, actor_of, now):
-    """With an authority whose keys are made, not borrowed: there are more products than keys to borrow."""
-    bootstrap_authorities(now=now)
+def fleet_token(alice, engineering, actor_of, now, monkeypatch):
+    """There are more products than keys to borrow, and making two for each renewal would take longer than the rest."""
+    prepare_authorities(now, monkeypatch)
+    supply = use_distinct_keys(monkeypatch)
+    monkeypatch.setattr("agents.smart_agent.client.generate_key", lambda: next(supply))
     return create_token(actor=actor_of(alice), virtual_account=engineering, lifetime_days=9999, now=now)[1]
 
 
@@ -89,9 +96,10 @@ def sweep(now):
 
 
 @pytest.mark.soak
-def test_a_fleet_through_400_days(fleet_token, make_license, tmp_path, now):
+def test_a_fleet_through_400_days(fleet_token, engineering, make_license, tmp_path, now):
     count = PRODUCTS
-    make_license(TAG)
+    # Too few for all, enough for those that stay: short until the lost ones are removed.
+    deliver(engineering, line(make_license(TAG), count * 19 // 20), now=now)
     clock = VirtualClock(now)
     runners = enlist(count, folder=tmp_path, clock=clock, token=fleet_token)
     heard = walk(runners, clock=clock, days=DAYS, each_day=sweep)
@@ -119,16 +127,33 @@ def test_a_fleet_through_400_days(fleet_token, make_license, tmp_path, now):
     standing = InstanceNotice.objects.standing()
     assert {row.kind for row in standing} <= {NoticeKind.REMOVED}
     assert Alert.objects.filter(cleared_at=None, type__startswith="instance").count() == standing.count()
+    of_instances = Alert.objects.filter(type__startswith="instance")
+    assert of_instances.count() == 3 * len(by_digit[LOST]) + 2 * len(by_digit[ABSENT])
+    [shortage] = Alert.objects.filter(type=AlertType.INSUFFICIENT_LICENSES)
+    assert ((shortage.raised_at - now).days, (shortage.cleared_at - now).days) == (1, 365)
 
-    said: dict[int, Counter[str]] = {number: Counter() for number in range(count)}
+    start = int(now.timestamp() * 1000)
+    said: dict[int, dict[str, list[int]]] = {number: defaultdict(list) for number in range(count)}
     for each in heard:
-        said[each.product][each.line.name] += 1
+        said[each.product][each.line.name].append(each.line.at)
     for number in by_digit[LOST]:
-        assert said[number]["ID_CERT_EXPIRED_WARNING"] == len(WARNINGS)
-        assert said[number]["ID_CERT_EXPIRED"] == 1
+        [end] = said[number]["ID_CERT_EXPIRED"]
+        assert (end - start) // DAY == 364
+        assert said[number]["ID_CERT_EXPIRED_WARNING"] == [end - before for before in WARNINGS]
+        expired = [round((at - start) / DAY, 3) for at in said[number]["AUTH_EXPIRED"]]
+        assert expired == [120 + 7 * week for week in range(len(expired))]
+        assert said[number]["EVAL_EXPIRED"] == []  # 35 of 90 days
+    for number in by_digit[ABSENT]:
+        assert [(at - start) // DAY for at in said[number]["AUTH_EXPIRED"]] == [180, 187, 194, 201, 208, 215]
     for number in alive:
-        assert said[number]["ID_CERT_RENEW_SUCCESS"] == 2 or number % 10 == DEAF
-        assert said[number]["ID_CERT_EXPIRED"] == 0
+        told = said[number]
+        assert len(told["ID_CERT_RENEW_SUCCESS"]) == 2 or number % 10 == DEAF
+        assert told["ID_CERT_EXPIRED"] == told["ID_CERT_EXPIRED_WARNING"] == []
+        [cured] = told["IN_COMPLIANCE"]
+        assert 365 <= (cured - start) // DAY <= 390
+        if number % 10 != ABSENT:
+            assert {round((later - sooner) / DAY, 3) for sooner, later in pairwise(told["OUT_OF_COMPLIANCE"])} == {7}
+        assert told["AUTH_EXPIRED"] == [] or number % 10 == ABSENT
 
     # Nobody is stranded: each that lives can still speak, and what is counted is what they use.
     for number in alive:

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -18,6 +20,7 @@ from tests.licensing.device_driver import Reply
 URLS = ("/its/service/oddce/services/DDCEService", "/Transportgateway/services/DeviceRequestHandler")
 TYPES = {SoapVersion.V1_1: "text/xml", SoapVersion.V1_2: "application/soap+xml"}
 PORTS = ("Soap11", "Soap12")
+PAGE = Path(__file__).parents[3] / "docs" / "cycles" / "call-home.md"
 
 
 class Answer:
@@ -59,6 +62,30 @@ def test_a_soap_client_made_from_the_description_registers_a_product(device, tok
     assert reply.code is None
     device.learn(reply)
     assert reply.is_by(device.signing_cert)
+
+
+def outline(element):
+    """Names and texts, without prefixes."""
+    return element.tag, (element.text or "").strip(), [outline(child) for child in element]
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_the_sample_of_the_page_is_what_a_client_made_from_the_description_sends(registered, port):
+    """Of 1.1 as it stands, of 1.2 in its namespace; and what is sent is valid by the schema, and answered."""
+    message = registered.request("AUTHORIZATION", {"entitlements": []})
+    sample = re.search(r"    (<soap:Envelope.*</soap:Envelope>)", PAGE.read_text(), re.DOTALL)[1]
+    sample = sample.replace("BASE64 of the JSON form", base64.b64encode(message).decode())
+    if port == "Soap12":
+        sample = sample.replace(SoapVersion.V1_1, SoapVersion.V1_2)
+    client = SoapClient(f"{settings.PUBLIC_URL.rstrip('/')}{URLS[0]}?wsdl", transport=InMemory())
+    sent = client.create_message(client.bind("CallHome", port), "SmartLicense", message=message)
+    assert outline(etree.fromstring(sample)) == outline(sent)
+    schema = etree.XMLSchema(etree.parse(io.BytesIO(Client().get(f"{URLS[0]}?xsd").content)))
+    schema.assertValid(etree.fromstring(sample)[0][0])
+    with time_machine.travel(registered.now, tick=False):
+        version = SoapVersion.V1_2 if port == "Soap12" else SoapVersion.V1_1
+        answer = post(sample.encode(), version=version)
+    assert Reply(open_envelope(answer.content).message).code is None
 
 
 @pytest.mark.parametrize("version", list(SoapVersion))
