@@ -16,8 +16,13 @@ class Event(models.Model):
     `personal_digests` maps the name of each personal value to its salted digest; the value is in `EventPersonal`.
     """
 
-    smart_account = models.ForeignKey(SmartAccount, null=True, on_delete=models.PROTECT, related_name="+")
-    virtual_account = models.ForeignKey(VirtualAccount, null=True, on_delete=models.PROTECT, related_name="+")
+    # Found by the indexes below: one more for each key would only have to be kept.
+    smart_account = models.ForeignKey(
+        SmartAccount, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    virtual_account = models.ForeignKey(
+        VirtualAccount, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     at = models.DateTimeField()
     name = models.CharField(max_length=60)
     actor_kind = models.CharField(max_length=12)

@@ -84,5 +84,22 @@ class RefuseChanges(RunsSql):
         return [f"DROP TRIGGER {trigger_name(table, kind)}{suffix}" for kind in ("update", "delete")]
 
 
+class LetChange(RunsSql):
+    """Take the triggers of `RefuseChanges` away until it makes them again; SQLite may have lost them already."""
+
+    def __init__(self, model_name: str) -> None:
+        self.model_name = model_name
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        return (self.__class__.__qualname__, [self.model_name], {})
+
+    def statements(self, table: str, columns: list[str], vendor: str) -> list[str]:
+        suffix = f' ON "{table}"' if vendor == "postgresql" else ""
+        return [f"DROP TRIGGER IF EXISTS {trigger_name(table, kind)}{suffix}" for kind in ("update", "delete")]
+
+    def undoing(self, table: str, vendor: str) -> list[str]:
+        return []
+
+
 def trigger_name(table: str, kind: str) -> str:
     return f"{table}_no_{kind}"

@@ -9,27 +9,10 @@ from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 
-from cssm.common.triggers import RefuseChanges, RunsSql, trigger_name
+from cssm.common.triggers import LetChange, RefuseChanges
 
 SYSTEM = "system"
 PROGRAM = "API client "
-
-
-class LetChange(RunsSql):
-    """Take the triggers of `RefuseChanges` away until it makes them again; SQLite may have lost them already."""
-
-    def __init__(self, model_name: str) -> None:
-        self.model_name = model_name
-
-    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
-        return (self.__class__.__qualname__, [self.model_name], {})
-
-    def statements(self, table: str, columns: list[str], vendor: str) -> list[str]:
-        suffix = f' ON "{table}"' if vendor == "postgresql" else ""
-        return [f"DROP TRIGGER IF EXISTS {trigger_name(table, kind)}{suffix}" for kind in ("update", "delete")]
-
-    def undoing(self, table: str, vendor: str) -> list[str]:
-        return []
 
 
 def find_actors(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:

@@ -86,7 +86,9 @@ class HaGroup(models.Model):
     smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+")
     virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
-    origin = models.ForeignKey(Origin, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    origin = models.ForeignKey(
+        Origin, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     key = models.CharField(max_length=100, blank=True)
 
     class Meta:
@@ -100,9 +102,12 @@ class HaGroup(models.Model):
 class ProductInstance(models.Model):
     """One registration of a product. `udi` is what identifies the product: `PID:SN`, or the uuid of software."""
 
-    smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+")
-    virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="instances")
-    origin = models.ForeignKey(Origin, on_delete=models.PROTECT, related_name="instances")
+    # Found by the indexes that begin with them.
+    smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+", db_index=False)
+    virtual_account = models.ForeignKey(
+        VirtualAccount, on_delete=models.PROTECT, related_name="instances", db_index=False
+    )
+    origin = models.ForeignKey(Origin, on_delete=models.PROTECT, related_name="instances", db_index=False)
     external_id = models.CharField(max_length=64, help_text="the PIID, or the id an on-prem server gave")
     piid = models.UUIDField(unique=True)
     udi = models.CharField(max_length=400)
@@ -278,9 +283,13 @@ class Usage(models.Model):
     A controller's endpoints are use of their own, beside what it reports of the same tag by itself.
     """
 
-    smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+")
-    virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="+")
-    instance = models.ForeignKey(ProductInstance, on_delete=models.PROTECT, related_name="usage")
+    # Both are copied from the instance, which is bound to them: the file of a large server writes 300,000 of these rows,
+    # and PostgreSQL would look each of their accounts up on its own.
+    smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    virtual_account = models.ForeignKey(
+        VirtualAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    instance = models.ForeignKey(ProductInstance, on_delete=models.PROTECT, related_name="usage", db_index=False)
     ha_group = models.ForeignKey(HaGroup, on_delete=models.PROTECT, related_name="usage")
     tag = models.CharField(max_length=255)
     license = models.ForeignKey(License, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
