@@ -239,6 +239,7 @@ def test_of_a_group_that_the_server_names_the_active_member_counts(
         ProductInstance.objects.get(external_id="1").ha_group == ProductInstance.objects.get(external_id="2").ha_group
     )
     apply(row("2", is_active=False), full=False, at=now + timedelta(hours=1))
+    assert in_use(license, engineering, now) == 4  # the other one is not named, and counts at once
     apply(row("1", {"tag_a": 3}, ha_group="pair"), full=False, at=now + timedelta(hours=2))
     assert in_use(license, engineering, now) == 4
     assert figures_follow_from_records(now)
@@ -284,3 +285,20 @@ def test_instances_of_a_server_are_not_removed_by_hand(apply: Apply, now: dateti
     apply(row("1"))
     with pytest.raises(Exception, match="on-prem server"):
         remove_instance(actor=actor_of(alice), instance=ProductInstance.objects.get(), now=now)
+
+
+def test_who_stands_by_for_a_product_that_a_file_takes_over_counts_at_once(
+    apply: Apply, license: License, engineering: VirtualAccount, token: str, now: datetime
+):
+    names = [{"udi_pid": "C9300-24UX", "udi_serial_number": f"SN{number}"} for number in (1, 2)]
+    pair = [Device(now, number, sudi=name) for number, name in enumerate(names)]
+    for device, peer in zip(pair, reversed(names), strict=True):
+        device.register(token, ha_peers=[peer])
+        device.ack()
+    for device, peer in zip(pair, reversed(names), strict=True):
+        device.wait(seconds=1)
+        device.authorize({"tag_a": 5}, ha_peers=[peer])
+    assert in_use(license, engineering, now) == 5
+    assert apply(row("1", {"tag_a": 3}, **names[0]), at=now + timedelta(hours=2)).marked == []
+    assert in_use(license, engineering, now) == 8
+    assert figures_follow_from_records(now)
