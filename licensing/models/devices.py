@@ -237,6 +237,9 @@ class InstanceNotice(models.Model):
     virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="+")
     instance = models.ForeignKey(ProductInstance, on_delete=models.PROTECT, related_name="notices")
     kind = models.CharField(max_length=20, choices=[(k.value, k.value) for k in NoticeKind])
+    license = models.ForeignKey(License, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    quantity = models.BigIntegerField(default=0, db_default=0, help_text="of the license, where it is of one")
+    reason = models.CharField(max_length=20, blank=True, default="", db_default="", help_text="a code")
     at = models.DateTimeField()
     due_at = models.DateTimeField(null=True, blank=True, help_text="until when something can be done about it")
     cleared_at = models.DateTimeField(null=True, blank=True)
@@ -247,8 +250,15 @@ class InstanceNotice(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["instance", "kind"], condition=models.Q(cleared_at__isnull=True), name="notice_stands_once"
-            )
+                fields=["instance", "kind"],
+                condition=models.Q(cleared_at__isnull=True, license__isnull=True),
+                name="notice_stands_once",
+            ),
+            models.UniqueConstraint(
+                fields=["instance", "kind", "license"],
+                condition=models.Q(cleared_at__isnull=True, license__isnull=False),
+                name="notice_of_license_stands_once",
+            ),
         ]
         indexes = [
             models.Index(fields=["id"], condition=models.Q(dispatched_at__isnull=True), name="notice_undispatched")

@@ -20,6 +20,7 @@ from licensing.services.devices import snapshot_sql as sql
 from licensing.services.devices.claims import SILENCE_RELEASES
 from licensing.services.devices.endings import pass_count_on
 from licensing.services.devices.snapshot_notices import record_lost_claims, tell_claims, uuid_text
+from licensing.services.devices.snapshot_refusals import tell_refused_use
 from licensing.services.pools.deltas import FOLD_TASK
 from licensing.services.pools.units import ensure_pools
 
@@ -147,6 +148,7 @@ class _Run:
         losers = self.find_losers()
         self.run(*sql.CHANGE_ROWS, sql.CHANGE)
         tell_claims(dialect=self.dialect, parameters=self.parameters, now=self.now)
+        tell_refused_use(dialect=self.dialect, parameters=self.parameters)
         use = [UseChange(va, license_id, int(quantity)) for va, license_id, quantity in self.rows(sql.USE_BY_POOL)]
         if use:
             self.ensure_pools(use)
