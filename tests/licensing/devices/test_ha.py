@@ -233,6 +233,15 @@ def test_joining_and_leaving_and_a_switchover_are_in_the_event_log(enrol, now):
     assert [name.removeprefix("instance.ha_") for name in names] == ["relieved", "joined", "relieved", "left"]
 
 
+def test_the_page_of_who_stands_by_says_why_its_use_does_not_count(enrol, alice_client):
+    first, second = enrol(1, 2), enrol(2, 1)
+    report(first, 3, 2)
+    report(second, 3, 1)
+    page = "/accounts/acme.example/inventory/Engineering/instances/{}/"
+    assert "no: another member of its group reports" in alice_client.get(page.format(second.piid)).content.decode()
+    assert "no: another" not in alice_client.get(page.format(first.piid)).content.decode()
+
+
 def test_nothing_is_written_to_the_pools_for_who_stands_by(enrol, now):
     first, second = enrol(1, 2), enrol(2, 1)
     report(first, 3, 2)
