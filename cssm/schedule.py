@@ -55,6 +55,12 @@ JOBS: Final[tuple[Job, ...]] = (
         "licensing.services.reservations.expiry.expire_reservations",
     ),
     Job(
+        "licensing.look_at_refused_keys",
+        timedelta(minutes=5),
+        "default",
+        "licensing.services.reservations.refused_keys.look_again",
+    ),
+    Job(
         "licensing.carry_out_conversions",
         timedelta(seconds=5),
         "default",

@@ -11,7 +11,7 @@ class LicensingConfig(AppConfig):
     def ready(self) -> None:
         # Services import models, which exist only now.
         from accounts.services.virtual_accounts import register_occupancy_check  # noqa: PLC0415  see above
-        from licensing.services.devices.ha_groups import register_succession  # noqa: PLC0415  see above
+        from licensing.services.devices.ha_groups import register_ha_succession  # noqa: PLC0415  see above
         from licensing.services.devices.notice_alerts import register_notices  # noqa: PLC0415  see above
         from licensing.services.devices.occupancy import find_devices  # noqa: PLC0415  see above
         from licensing.services.devices.tags import register_tag_events  # noqa: PLC0415  see above
@@ -39,7 +39,7 @@ class LicensingConfig(AppConfig):
         register_rum_events()
         register_reservation_events()
         register_reservation_alerts()
-        register_succession()
+        register_ha_succession()
         register_reserved_products()
         register_export_keys()
         register_occupancy_check(describe_pools)

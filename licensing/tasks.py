@@ -14,6 +14,7 @@ from licensing.services.pools.compaction import compact_history
 from licensing.services.pools.fold import fold_due
 from licensing.services.reservations.expiry import expire_reservations
 from licensing.services.reservations.issuing import sign_unsigned_codes
+from licensing.services.reservations.refused_keys import look_again
 
 
 @shared_task(name="licensing.fold_pools")
@@ -64,6 +65,11 @@ def sign_reservations() -> None:
 @shared_task(name="licensing.expire_reservations")
 def end_reservations() -> None:
     expire_reservations(now=read_clock())
+
+
+@shared_task(name="licensing.look_at_refused_keys")
+def look_at_refused_keys() -> None:
+    look_again(now=read_clock())
 
 
 @shared_task(name="licensing.carry_out_conversions")

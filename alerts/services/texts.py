@@ -59,6 +59,10 @@ _SENTENCES = {
         'The product {product} in the Virtual Account "{virtual_account}" is registered elsewhere, and its use does '
         "not count here. If it is yours, end its registration there, or ask the operator."
     ),
+    AlertType.RESTRICTED_LICENSE_NOT_AVAILABLE: mark(
+        'The product {product} in the Virtual Account "{virtual_account}" asked for {quantity} of the export-restricted'
+        ' license "{license}" and did not get it: {why}'
+    ),
     AlertType.LICENSES_RESERVED: mark(
         'Licenses reserved for the product {product} in the Virtual Account "{virtual_account}": {quantity}.'
     ),
@@ -115,6 +119,12 @@ _FACTS = {
     AlertType.INSTANCE_FAILED_TO_RENEW: {"product": mark("Product")},
     AlertType.INSTANCE_REMOVED: {"product": mark("Product")},
     AlertType.UDI_CLAIMED_ELSEWHERE: {"product": mark("Product")},
+    AlertType.RESTRICTED_LICENSE_NOT_AVAILABLE: {
+        "product": mark("Product"),
+        "license": mark("License"),
+        "tag": mark("License tag"),
+        "quantity": mark("Quantity asked for"),
+    },
     AlertType.LICENSES_RESERVED: {
         "product": mark("Product"),
         "quantity": mark("Licenses reserved"),

@@ -124,7 +124,8 @@ def _parse(body: bytes) -> etree._Element:
     tree = root.getroottree()
     if tree.docinfo.doctype or tree.docinfo.internalDTD is not None:
         raise SoapInvalid("a document type (DTD) is not allowed")
-    if (tree.docinfo.encoding or "UTF-8").upper() not in ("UTF-8", "US-ASCII", "ASCII"):
+    declared = (tree.docinfo.encoding or "UTF-8").upper()
+    if declared not in ("UTF-8", "US-ASCII", "ASCII") or b"\0" in body:  # UTF-16 needs no declaration
         raise SoapInvalid("the encoding must be UTF-8")
     strange = root.getprevious() is not None or root.getnext() is not None
     if strange or any(not isinstance(node.tag, str) for node in root.iter()):
@@ -133,7 +134,9 @@ def _parse(body: bytes) -> etree._Element:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]
+    """Where it is in the envelope, without the parser's advice to its programmer."""
+    text = str(getattr(error, "msg", None) or error).partition("\n")[0]
+    return text.replace(", use XML_PARSE_HUGE option", "")[:200]
 
 
 def _find_version(root: etree._Element) -> SoapVersion:

@@ -242,6 +242,9 @@ class InstanceNotice(models.Model):
     virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="+")
     instance = models.ForeignKey(ProductInstance, on_delete=models.PROTECT, related_name="notices")
     kind = models.CharField(max_length=20, choices=[(k.value, k.value) for k in NoticeKind])
+    license = models.ForeignKey(License, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    quantity = models.BigIntegerField(default=0, db_default=0, help_text="of the license, where it is of one")
+    reason = models.CharField(max_length=20, blank=True, default="", db_default="", help_text="a code")
     at = models.DateTimeField()
     due_at = models.DateTimeField(null=True, blank=True, help_text="until when something can be done about it")
     cleared_at = models.DateTimeField(null=True, blank=True)
@@ -252,8 +255,15 @@ class InstanceNotice(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["instance", "kind"], condition=models.Q(cleared_at__isnull=True), name="notice_stands_once"
-            )
+                fields=["instance", "kind"],
+                condition=models.Q(cleared_at__isnull=True, license__isnull=True),
+                name="notice_stands_once",
+            ),
+            models.UniqueConstraint(
+                fields=["instance", "kind", "license"],
+                condition=models.Q(cleared_at__isnull=True, license__isnull=False),
+                name="notice_of_license_stands_once",
+            ),
         ]
         indexes = [
             models.Index(fields=["id"], condition=models.Q(dispatched_at__isnull=True), name="notice_undispatched")
@@ -283,8 +293,8 @@ class Usage(models.Model):
     A controller's endpoints are use of their own, beside what it reports of the same tag by itself.
     """
 
-    # Both are copied from the instance, which is bound to them: the file of a large server writes 300,000 of these rows,
-    # and PostgreSQL would look each of their accounts up on its own.
+    # Both are copied from the instance, which is bound to them: a large server's file writes 300,000 of these rows, and
+    # PostgreSQL would look each of their accounts up on its own.
     smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False)
     virtual_account = models.ForeignKey(
         VirtualAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False

@@ -275,6 +275,31 @@ class NoticeKind(StrEnum):
     FAILED_TO_RENEW = "failed_to_renew"
     REMOVED = "removed"
     CLAIMED_ELSEWHERE = "claimed_elsewhere"
+    USE_REFUSED = "use_refused"
+    KEY_REFUSED = "key_refused"
+
+
+class RefusalReason(StrEnum):
+    """Why a product does not get an export-restricted license, or no key to it."""
+
+    ACCOUNT = "account"
+    TOKEN = "token"  # noqa: S105  a word, not a secret
+    NOT_FREE = "not_free"
+
+    @property
+    def explanation(self) -> str:
+        return {
+            RefusalReason.ACCOUNT: mark(
+                "this Smart Account may not have export-controlled functionality; the operator can tell."
+            ),
+            RefusalReason.TOKEN: mark(
+                "the ID token that it was registered with does not allow export-controlled functionality. Register it"
+                " again with one that does."
+            ),
+            RefusalReason.NOT_FREE: mark(
+                "too few are free. Once more are free or owned, the product gets its key when it asks again."
+            ),
+        }[self]
 
 
 class EntitlementStatus(StrEnum):

@@ -1,5 +1,9 @@
 """The table of an account's conversions: its history of what became of classic licenses."""
 
+from typing import Any
+from urllib.parse import quote
+
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
@@ -37,6 +41,21 @@ class ConversionTable(Table):
 
     class Meta:
         order_by = "-requested_at"
+
+    def __init__(self, data: Any, *, account_url: str, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.account_url = account_url
+
+    def render_udi(self, record: Conversion, value: str) -> SafeString | str:
+        """A way to the product, where it is registered and the reader may see it."""
+        piid, place = getattr(record, "instance_piid", None), getattr(record, "instance_place", "")
+        if piid is None:
+            return value
+        url = f"{self.account_url}inventory/{quote(place, safe='')}/instances/{piid}/"
+        return format_html('<a href="{}" data-dialog>{}</a>', url, value)
+
+    def value_udi(self, value: str) -> str:
+        return value
 
     def render_source(self, record: Conversion) -> str:
         return gettext(ConversionSource(record.source).label)

@@ -3,7 +3,7 @@
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from cssm.common.tables import BadgeColumn, CodeColumn, Column, NumberColumn, Table, WhenColumn
@@ -30,13 +30,15 @@ class UsageReportTable(Table):
 
     product = Column(accessor="udi", verbose_name="Product")
     report_id = Column(verbose_name="Report")
-    virtual_account = Column(accessor="virtual_account__name", verbose_name="Virtual Account")
+    virtual_account = Column(
+        accessor="virtual_account__name", verbose_name="Virtual Account", attrs={"th": {"class": "wraps"}}
+    )
     license = Column(accessor="meter__license__display_name", verbose_name="License", empty_values=())
     entitlement_tag = CodeColumn(accessor="meter__tag", verbose_name="Entitlement tag")
     period_start = Column(verbose_name="From (UTC)", attrs=TIME)
     period_end = Column(verbose_name="To (UTC)", attrs=TIME)
     gap = Column(empty_values=(), orderable=False, verbose_name="Gap")
-    peak = NumberColumn(verbose_name="Most in use")
+    peak = NumberColumn(verbose_name="Most in use", attrs={"th": {"class": "num wraps"}, "td": {"class": "num"}})
     proof = BadgeColumn(accessor="is_verified", verbose_name="Signature")
     state = Column(accessor="is_closed", verbose_name="State")
     channel = Column(verbose_name="Came by")
@@ -72,7 +74,9 @@ class UsageReportTable(Table):
         return value
 
     def render_gap(self, record: RumReport) -> SafeString | str:
-        return badge(Badge(self.value_gap(record), Tone.WARN)) if gaps_of(record) else "–"
+        """One badge below the other: beside each other they would push the signature off the page."""
+        badges = [(badge(Badge(f"{describe_span(gap)} {where}", Tone.WARN)),) for where, gap in gaps_of(record)]
+        return format_html_join(SafeString(" <br>"), "{}", badges) if badges else "–"
 
     def value_gap(self, record: RumReport) -> str:
         return "; ".join(f"{describe_span(gap)} {where}" for where, gap in gaps_of(record))

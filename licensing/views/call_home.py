@@ -81,7 +81,7 @@ def _fault(
 ) -> HttpResponse:
     content = render_fault(
         message,
-        code=CODES.get(status, "METHOD_NOT_ALLOWED"),
+        code=CODES[status],
         correlation_id=correlation_id_of(request),
         version=version,
         fault=fault,

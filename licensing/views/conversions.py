@@ -21,7 +21,7 @@ from cssm.common.wizards import Step, WizardView
 from licensing.codecs.conversion import WantedLine
 from licensing.codecs.conversion_csv import ProductRow, write_example
 from licensing.forms.conversions import ProductForm, ProductsForm, rows_of
-from licensing.models import Conversion, ConversionLine
+from licensing.models import Conversion, ConversionLine, ProductInstance
 from licensing.services.exchange.conversions import Product, convert_licenses
 from licensing.states.conversions import ConversionSource, ConversionState
 from licensing.tables.conversions import ConversionTable
@@ -60,7 +60,16 @@ class Conversions(AccountView, TableView):
         rows = Conversion.objects.visible_to(self.actor).filter(smart_account=self.smart_account)
         rows = rows.select_related("virtual_account").prefetch_related(Prefetch("lines", queryset=lines))
         sums = ConversionLine.objects.filter(conversion=OuterRef("pk")).order_by().values("conversion")
-        return rows.annotate(quantity=Subquery(sums.annotate(n=Sum("quantity")).values("n")))
+        registered = ProductInstance.objects.visible_to(self.actor).active().order_by("-pk")
+        same = registered.filter(smart_account=OuterRef("smart_account"), udi=OuterRef("udi"))
+        return rows.annotate(
+            quantity=Subquery(sums.annotate(n=Sum("quantity")).values("n")),
+            instance_piid=Subquery(same.values("piid")[:1]),
+            instance_place=Subquery(same.values("virtual_account__name")[:1]),
+        )
+
+    def get_table_kwargs(self) -> dict[str, Any]:
+        return {"account_url": self.account_url}
 
     def get_context(self) -> dict[str, Any]:
         actions = "licensing/_conversion_actions.html" if self.may(Permission.MANAGE_ASSETS) else ""

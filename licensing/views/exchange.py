@@ -43,6 +43,11 @@ class DeviceMessageView(View):
         # Devices' addresses pass by the middleware that would say how long it is.
         return HttpResponse(answer, content_type=JSON, headers={"Content-Length": str(len(answer))})
 
+    def http_method_not_allowed(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        response = _refuse(request, HTTPStatus.METHOD_NOT_ALLOWED, "Products post their messages here.")
+        response.headers["Allow"] = "POST"
+        return response
+
 
 def source_of(request: HttpRequest) -> str:
     """The address that a message comes from."""
@@ -78,6 +83,7 @@ def _refuse(request: HttpRequest, status: HTTPStatus, message: str) -> HttpRespo
 
 CODES: Final = {
     HTTPStatus.BAD_REQUEST: "MALFORMED",
+    HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "TOO_LARGE",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "UNSUPPORTED_MEDIA_TYPE",
 }

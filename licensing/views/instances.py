@@ -131,6 +131,7 @@ class InstanceDialog(VirtualAccountView, PageView):
                 ("Authorization", "Expired: it has not connected" if contact and contact.is_overdue else ""),
                 ("High availability", describe_group(instance)),
             ]
+        facts = [(label, value) for label, value in facts if value]
         return {
             **super().get_context(),
             "instance": instance,
@@ -139,6 +140,7 @@ class InstanceDialog(VirtualAccountView, PageView):
             "badge_value": InstanceState(instance.state).badge,
             "facts": facts,
             "usage": usage.order_by("tag"),
+            "uncounted": self._why_uncounted(),
             **held,
             **self._export_keys(),
             "endpoints": self._endpoints(),
@@ -165,6 +167,15 @@ class InstanceDialog(VirtualAccountView, PageView):
             "reservation_state": ReservationState(reservation.state).badge,
             "held": held.order_by("license__display_name", "pk"),
         }
+
+    def _why_uncounted(self) -> str:
+        """Why nothing of it counts, whatever it reports; empty where it does."""
+        instance = self.instance
+        if instance.is_counted or not InstanceState(instance.state).is_active:
+            return ""
+        if instance.claim_lost:
+            return "no: the product counts elsewhere"
+        return "no: another member of its group reports"
 
     def _may_transfer(self) -> bool:
         """Where one of an on-prem server is, the server says."""

@@ -246,7 +246,10 @@ class AsOf(ReportView):
 
 class MeteredUse(ReportView):
     page_title, path = "Metered use", "metered-use"
-    lead = "What products reported of licenses that are billed by use, per day, Virtual Account and license (UTC)."
+    lead = (
+        "What products reported of licenses that are billed by use, day by day (UTC). “Most in use” adds up what each"
+        " product had at most."
+    )
     table_class, filter_class = MeteredUseReport, MeteredFilter
     template_name = "licensing/usage_report.html"
     part_template = "licensing/_usage_part.html"

@@ -1,5 +1,6 @@
 """Usage reports: what came in, with its gaps; one of them; handing in a file, and the acknowledgement of it."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -7,6 +8,7 @@ from django import forms
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from accounts.models import VirtualAccount
 from accounts.views.base import AccountView
@@ -17,7 +19,7 @@ from cssm.common.text import Badge, Tone
 from cssm.common.views import Crumb, FormAction, PageView
 from licensing.codecs.rum.acknowledgement import AckStatus
 from licensing.forms.usage_reports import UsageFileForm
-from licensing.models import RumReport, RumUpload
+from licensing.models import ProductInstance, RumReport, RumUpload
 from licensing.services.exchange.rum.acknowledging import render_file, visible_results
 from licensing.services.exchange.rum.uploads import upload_file
 from licensing.states import RumChannel
@@ -112,7 +114,7 @@ class UsageReportPage(OneReport, PageView):
             "report": self.report,
             "proof": proof_of(self.report.is_verified),
             "facts": self._facts(),
-            "gaps": [f"{describe_span(gap)} {where} it" for where, gap in gaps_of(self.report)],
+            "gaps": list(self._gaps()),
             "measurements": measurements[:SHOWN_ROWS],
             "more": max(0, measurements.count() - SHOWN_ROWS),
             "reports_url": self.reports_url,
@@ -122,7 +124,7 @@ class UsageReportPage(OneReport, PageView):
         report, license = self.report, self.report.meter.license
         place = f"{self.account_url}inventory/{quote(report.virtual_account.name, safe='')}/"
         facts: list[tuple[str, Any]] = [
-            ("Product", report.udi),
+            ("Product", self._product()),
             ("Virtual Account", format_html('<a href="{}">{}</a>', place, report.virtual_account.name)),
             ("License", license.display_name if license else "not in the catalog"),
             ("Entitlement tag", report.meter.tag),
@@ -137,6 +139,23 @@ class UsageReportPage(OneReport, PageView):
             link = format_html('<a href="{}uploads/{}/">what was handed in</a>', self.reports_url, report.upload_id)
             facts.append(("Acknowledgement", link))
         return facts
+
+    def _product(self) -> SafeString | str:
+        """A way to the product, where it is registered and the reader may see it."""
+        registered = ProductInstance.objects.visible_to(self.actor).active().select_related("virtual_account")
+        same = registered.filter(smart_account=self.smart_account, udi=self.report.udi)
+        instance = same.order_by("-pk").first()
+        if instance is None:
+            return self.report.udi
+        place = f"{self.account_url}inventory/{quote(instance.virtual_account.name, safe='')}/"
+        return format_html('<a href="{}instances/{}/">{}</a>', place, instance.piid, instance.udi)
+
+    def _gaps(self) -> Iterator[str]:
+        report: Any = self.report  # with what it was annotated with
+        for where, gap in gaps_of(report):
+            since = report.covered_until if where == "before" else None
+            exact = "" if since is None else f", since {since:%Y-%m-%d %H:%M:%S} UTC"
+            yield f"{describe_span(gap)} {where} it{exact}"
 
 
 class UsageReportPayload(OneReport):

@@ -12,6 +12,7 @@ from accounts.models import VirtualAccount
 from licensing.models import Conversion, PurchaseLine
 from licensing.views import long_runs
 from tests.conftest import NOW
+from tests.licensing.device_driver import Device
 from tests.licensing.stock import make_license
 from tests.portal.markup import check_page, parse_page
 
@@ -55,6 +56,13 @@ def test_the_licenses_of_a_product_are_converted_by_hand_and_stand_in_the_histor
     assert "C9300:FCW7" in exported
     assert rows_of(bob_client.get(f"{PAGE}?q=name&state=completed")) == [row]
     assert "C9300:FCW7,7" in b"".join(bob_client.get(f"{PAGE}?columns=quantity&export=csv").streaming_content).decode()
+
+
+def test_a_product_that_is_registered_is_one_click_away(bob_client: Client, registered: Device):
+    enter(bob_client, "ROUTER 5")
+    enter(bob_client, "ROUTER 5", **registered.sudi)
+    links = check_page(bob_client.get(PAGE)).xpath("//tbody//a[@data-dialog]/@href")
+    assert links == [f"/accounts/acme.example/inventory/Engineering/instances/{registered.piid}/"]
 
 
 def test_what_is_refused_says_why_beside_the_lines_and_in_the_history(bob_client: Client):

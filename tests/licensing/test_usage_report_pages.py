@@ -183,14 +183,18 @@ def test_the_list_shows_the_gaps_and_the_payload_is_what_was_signed(alice_client
     hand_in(registered, first, report(registered, 2, *inside))
     hand_in(registered, report(registered, 3, measurement(DAY1 + 6 * HOUR, DAY1 + 7 * HOUR, 3)))
     page = check_page(alice_client.get(f"{LIST}?sort=period_start"))
-    assert sorted(" ".join(row[5].split()) for row in rows_of(page)) == ["2 h before; 1 h within", "–", "–"]
+    assert sorted(" ".join(row[5].split()) for row in rows_of(page)) == ["2 h before 1 h within", "–", "–"]
     only = rows_of(check_page(alice_client.get(f"{LIST}?gap=gaps")))
     assert len(only) == 1
+    told = check_page(alice_client.get(f"{LIST}{RumReport.objects.get(report_id=2).pk}/")).text_content()
+    assert f"2 h before it, since {DAY1 + HOUR:%Y-%m-%d %H:%M:%S} UTC" in told
     # A report that comes late fills its gap.
     hand_in(registered, report(registered, 4, measurement(DAY1 + HOUR, DAY1 + 3 * HOUR, 3)))
     assert [row[5] for row in rows_of(check_page(alice_client.get(f"{LIST}?gap=gaps")))] == ["1 h within"]
     stored = RumReport.objects.get(report_id=1)
-    assert "Verified" in check_page(alice_client.get(f"{LIST}{stored.pk}/")).text_content()
+    page = check_page(alice_client.get(f"{LIST}{stored.pk}/"))
+    assert "Verified" in page.text_content()
+    assert page.xpath(f"//dd/a[contains(@href, '/instances/{registered.piid}/')]")
     assert alice_client.get(f"{LIST}{stored.pk}/payload.json").content.decode() == first["payload"]
 
 

@@ -13,12 +13,14 @@ from django.db import connection, transaction
 from accounts.models import SmartAccount, VirtualAccount
 from accounts.services.events import record_events
 from accounts.states import ExportStatus
-from cssm.common.actor import Actor
+from cssm.common.actor import SYSTEM, Actor
 from cssm.common.jobs import nudge
-from licensing.models import License, Origin, Snapshot
+from licensing.models import License, Origin, ProductInstance, Snapshot
 from licensing.services.devices import snapshot_sql as sql
 from licensing.services.devices.claims import SILENCE_RELEASES
+from licensing.services.devices.endings import pass_count_on
 from licensing.services.devices.snapshot_notices import record_lost_claims, tell_claims, uuid_text
+from licensing.services.devices.snapshot_refusals import tell_refused_use
 from licensing.services.pools.deltas import FOLD_TASK
 from licensing.services.pools.units import ensure_pools
 
@@ -147,17 +149,26 @@ class _Run:
         self.analyze("snap_verdict", "snap_affected")
         self.run(sql.BEFORE)
         record_lost_claims(dialect=self.dialect, parameters=self.parameters, now=self.now)
+        losers = self.find_losers()
         self.run(*sql.CHANGE_ROWS, sql.CHANGE)
         tell_claims(dialect=self.dialect, parameters=self.parameters, now=self.now)
+        tell_refused_use(dialect=self.dialect, parameters=self.parameters)
         use = [UseChange(va, license_id, int(quantity)) for va, license_id, quantity in self.rows(sql.USE_BY_POOL)]
         if use:
             self.ensure_pools(use)
             self.run(sql.DELTAS)
             nudge(FOLD_TASK)
+        for loser in losers:
+            pass_count_on(actor=SYSTEM, instance=loser, now=self.now)
         if self.on_change is not None:
             for row in self.stream(sql.CHANGES):
                 self.on_change(ChangedInstance(*row))
         return self.tell(use)
+
+    def find_losers(self) -> list[ProductInstance]:
+        """Who counts for others of its group and loses its UDI to what the file names; before the rows change."""
+        ids = [pk for (pk,) in self.rows(sql.LOSERS_IN_GROUPS)]
+        return list(ProductInstance.objects.filter(pk__in=ids).order_by("pk"))
 
     def tell(self, use: Sequence[UseChange]) -> Outcome:
         samples = {name: self.record(name, statement) for name, statement in sql.EVENTS.items()}

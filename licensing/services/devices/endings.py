@@ -27,6 +27,7 @@ from pki.states import RevocationReason
 
 Ender = Callable[[Actor, ProductInstance, datetime], None]
 _enders: list[Ender] = []
+_successions: list[Ender] = []
 
 
 def register_ender(ender: Ender) -> None:
@@ -36,6 +37,21 @@ def register_ender(ender: Ender) -> None:
     """
     if ender not in _enders:
         _enders.append(ender)
+
+
+def register_succession(succession: Ender) -> None:
+    """Add who takes over from an instance that counts no more, because it ended or its UDI counts elsewhere.
+
+    `succession(actor, instance as it was, now)` is called in the transaction that takes its count away.
+    """
+    if succession not in _successions:
+        _successions.append(succession)
+
+
+def pass_count_on(*, actor: Actor, instance: ProductInstance, now: datetime) -> None:
+    """`instance`, as it was, counts no more: whoever stands by for it counts at once. In the caller's transaction."""
+    for succession in _successions:
+        succession(actor, instance, now)
 
 
 def deregister_instance(*, session: Session, request: Request, digest: str, now: datetime) -> bytes:
@@ -95,6 +111,7 @@ def lose_count(*, actor: Actor, instance_id: int, now: datetime) -> None:
         return
     release_use(actor=actor, instance=instance, forget=False, now=now)
     ProductInstance.objects.filter(pk=instance.pk).update(is_counted=False, claim_lost=True)
+    pass_count_on(actor=actor, instance=instance, now=now)
     give_notice(instance=instance, kind=NoticeKind.CLAIMED_ELSEWHERE, at=now)
     _record(actor, instance, "instance.claim_lost", now)
 
@@ -120,6 +137,16 @@ def regain_count(*, actor: Actor, instance_id: int, event: str = "instance.claim
     clear_notices(instance_ids=[instance.pk], kinds=[NoticeKind.CLAIMED_ELSEWHERE], at=now)
     count_endpoints(actor=actor, user=counted, now=now)
     _record(actor, instance, event, now)
+
+
+def regain_claim(*, actor: Actor, instance_id: int, now: datetime) -> None:
+    """The UDI is this instance's now, which stands by for another one of its group. In the caller's transaction."""
+    instance = lock_instance(instance_id)
+    if not InstanceState(instance.state).is_active or not instance.claim_lost:
+        return
+    ProductInstance.objects.filter(pk=instance.pk).update(claim_lost=False)
+    clear_notices(instance_ids=[instance.pk], kinds=[NoticeKind.CLAIMED_ELSEWHERE], at=now)
+    _record(actor, instance, "instance.claim_regained", now)
 
 
 def expire_instance(*, actor: Actor, instance: ProductInstance, at: datetime, now: datetime) -> None:
@@ -202,6 +229,7 @@ def _end(
         raise Contended
     InstanceWatch.objects.filter(pk=instance.pk).delete()
     _revoke(instance, reason, now)
+    pass_count_on(actor=actor, instance=instance, now=now)
     for ender in _enders:
         ender(actor, instance, now)
     clear_notices(instance_ids=[instance.pk], kinds=OF_THE_LIVING, at=now)

@@ -14,7 +14,14 @@ from accounts.services.events import record_event
 from cssm.common.actor import Actor
 from licensing.models import HaGroup, InstanceContact, ProductInstance, Usage
 from licensing.services.devices.answers import Contended
-from licensing.services.devices.endings import lock_instance, regain_count, register_ender, release_use
+from licensing.services.devices.endings import (
+    lock_instance,
+    pass_count_on,
+    regain_claim,
+    regain_count,
+    register_succession,
+    release_use,
+)
 from licensing.services.devices.ha_claims import Claimant, find_registrations, judge_claim, peers_of
 from licensing.states import COUNTED_STATES, UsageSource
 
@@ -89,10 +96,12 @@ def enter_group(
         target = HaGroup.objects.create(**place, created_at=now).pk
     else:
         check_group(standing, instance_id=claim.pk)
-    if target != group_id:
+    before = None if target == group_id else ProductInstance.objects.get(pk=claim.pk)
+    ProductInstance.objects.filter(pk=claim.pk).update(ha_group=target, is_counted=is_counted)
+    if before is not None:
         Usage.objects.filter(instance=claim.pk).update(ha_group=target)
         _record(actor, "instance.ha_joined" if standing.allowed else "instance.ha_left", claim, piid, now)
-    ProductInstance.objects.filter(pk=claim.pk).update(ha_group=target, is_counted=is_counted)
+        pass_count_on(actor=actor, instance=before, now=now)
     return target
 
 
@@ -119,27 +128,36 @@ def relieve(*, actor: Actor, standing: Standing, instance_id: int, now: datetime
     _record(actor, "instance.ha_relieved", active, str(active.piid), now)
 
 
-def register_succession() -> None:
+def register_ha_succession() -> None:
     """Called once, when the app is ready."""
-    register_ender(promote_standby)
+    register_succession(promote_standby)
 
 
-def promote_standby(actor: Actor, ended: ProductInstance, now: datetime) -> None:
-    """The member that reported for its group has ended: of those that stand by, who was heard of last counts at once.
+def promote_standby(actor: Actor, gone: ProductInstance, now: datetime) -> None:
+    """The member that reported for its group has ended, left it or lost its UDI: of those that stand by, who was heard
+    of last counts at once. `gone` is as it was.
 
     What it reported while it stood by counts: the group is not without use until somebody's next report.
     """
-    if not ended.is_counted:
+    if not gone.is_counted:
         return
-    standing_by = [
-        member
-        for member in _members_of(ended.ha_group_id, ended.pk)
-        if member.state in COUNTED_STATES and not member.is_counted and not member.claim_lost
-    ]
+    members = _members_of(gone.ha_group_id, gone.pk)
+    if any(_counts(member) for member in members):
+        return
+    standing_by = [member for member in members if member.state in COUNTED_STATES and not member.claim_lost]
     contacts = InstanceContact.objects.filter(instance__in=[member.pk for member in standing_by])
     heir = contacts.order_by("-last_contact_at", "instance").values_list("instance", flat=True).first()
     if heir is not None:
         regain_count(actor=actor, instance_id=heir, event="instance.ha_promoted", now=now)
+
+
+def take_claim_back(*, actor: Actor, instance_id: int, now: datetime) -> None:
+    """The UDI is this instance's again: it counts, or stands by where another member counts for its group by now."""
+    group = ProductInstance.objects.values_list("ha_group", flat=True).get(pk=instance_id)
+    if any(_counts(member) for member in _members_of(group, instance_id)):
+        regain_claim(actor=actor, instance_id=instance_id, now=now)
+    else:
+        regain_count(actor=actor, instance_id=instance_id, now=now)
 
 
 def describe_group(instance: ProductInstance) -> str:

@@ -22,7 +22,8 @@ from cssm.common.retries import retry_transient
 from licensing.models import InstanceContact, InstanceKey, InstanceWatch, ProductInstance, UdiClaim
 from licensing.services.devices.authorization import AUTHORIZATION_LIFE
 from licensing.services.devices.claims import SILENCE_RELEASES
-from licensing.services.devices.endings import expire_instance, lock_claim, lock_instance, lose_count, regain_count
+from licensing.services.devices.endings import expire_instance, lock_claim, lock_instance, lose_count
+from licensing.services.devices.ha_groups import take_claim_back
 from licensing.services.devices.notices import give_notice
 from licensing.services.devices.watches import FIRST_LOOK
 from licensing.states import InstanceState, KeyState, NoticeKind
@@ -86,7 +87,7 @@ def _pass_claim(instance: ProductInstance, contact: InstanceContact, now: dateti
     if claim is None or heir is None:
         return 0
     lose_count(actor=SYSTEM, instance_id=instance.pk, now=now)
-    regain_count(actor=SYSTEM, instance_id=heir.pk, now=now)
+    take_claim_back(actor=SYSTEM, instance_id=heir.pk, now=now)
     claim.smart_account_id, claim.instance, claim.last_contact_at = heir.smart_account_id, heir, now
     claim.save(update_fields=["smart_account", "instance", "last_contact_at"])
     return 1

@@ -8,13 +8,15 @@ from urllib.parse import quote
 from alerts.services.rules import AlertChange, Params, Source, register_source
 from alerts.states import AlertAction, AlertType
 from licensing.models import InstanceNotice
-from licensing.states import NoticeKind
+from licensing.states import NoticeKind, RefusalReason
 
 ALERT_TYPES: Final = {
     NoticeKind.FAILED_TO_CONNECT: AlertType.INSTANCE_FAILED_TO_CONNECT,
     NoticeKind.FAILED_TO_RENEW: AlertType.INSTANCE_FAILED_TO_RENEW,
     NoticeKind.REMOVED: AlertType.INSTANCE_REMOVED,
     NoticeKind.CLAIMED_ELSEWHERE: AlertType.UDI_CLAIMED_ELSEWHERE,
+    NoticeKind.USE_REFUSED: AlertType.RESTRICTED_LICENSE_NOT_AVAILABLE,
+    NoticeKind.KEY_REFUSED: AlertType.RESTRICTED_LICENSE_NOT_AVAILABLE,
 }
 
 
@@ -34,7 +36,7 @@ def register_notices() -> None:
 
 def fetch_notices(limit: int) -> Sequence[InstanceNotice]:
     rows = InstanceNotice.objects.undispatched().select_for_update(skip_locked=True, of=("self",))
-    return list(rows.select_related("instance", "smart_account", "virtual_account")[:limit])
+    return list(rows.select_related("instance", "license", "smart_account", "virtual_account")[:limit])
 
 
 def describe_notice(row: InstanceNotice) -> Iterable[AlertChange]:
@@ -62,15 +64,20 @@ def mark_dispatched(rows: Sequence[InstanceNotice], now: datetime) -> None:
 def present_notices(causes: Collection[str], now: datetime) -> Mapping[str, Params]:
     """Notices that stand at this moment; one whose cure has come is missing."""
     ids = {int(cause.rsplit(":", 1)[1]) for cause in causes}
-    standing = InstanceNotice.objects.standing().filter(instance__in=ids).select_related("instance")
+    standing = InstanceNotice.objects.standing().filter(instance__in=ids).select_related("instance", "license")
     rows = {_cause(row): row for row in standing}
     return {cause: _params(rows[cause]) for cause in causes if cause in rows}
 
 
 def _cause(row: InstanceNotice) -> str:
-    return f"instance:{row.kind}:{row.instance_id}"
+    of_license = "" if row.license_id is None else f"{row.license_id}:"
+    return f"instance:{row.kind}:{of_license}{row.instance_id}"
 
 
 def _params(row: InstanceNotice) -> Params:
     """The product by its UDI: its host name is of a person, and alerts are kept."""
-    return {"product": row.instance.udi, "at": f"{row.at:%Y-%m-%d}"}
+    params: dict[str, str | int] = {"product": row.instance.udi, "at": f"{row.at:%Y-%m-%d}"}
+    if row.license is not None:
+        params |= {"license": row.license.display_name, "tag": row.license.tag, "quantity": row.quantity}
+        params["why"] = RefusalReason(row.reason).explanation
+    return params

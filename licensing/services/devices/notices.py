@@ -1,15 +1,21 @@
 """What people are told of the life of product instances: rows that stand until their cure; alerts are made of them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final
 
 from cssm.common.jobs import nudge
 from licensing.models import InstanceNotice, ProductInstance
-from licensing.states import NoticeKind
+from licensing.states import NoticeKind, RefusalReason
 
 OF_THE_LIVING: Final = frozenset(
-    {NoticeKind.FAILED_TO_CONNECT, NoticeKind.FAILED_TO_RENEW, NoticeKind.CLAIMED_ELSEWHERE}
+    {
+        NoticeKind.FAILED_TO_CONNECT,
+        NoticeKind.FAILED_TO_RENEW,
+        NoticeKind.CLAIMED_ELSEWHERE,
+        NoticeKind.USE_REFUSED,
+        NoticeKind.KEY_REFUSED,
+    }
 )
 
 
@@ -27,6 +33,47 @@ def give_notice(*, instance: ProductInstance, kind: NoticeKind, at: datetime, du
     )
     nudge("alerts.dispatch")
     return True
+
+
+def tell_refused(
+    *,
+    place: Mapping[str, int],
+    instance_id: int,
+    kind: NoticeKind,
+    license_id: int,
+    quantity: int,
+    reason: RefusalReason,
+    at: datetime,
+) -> None:
+    """The instance does not get so many of an export-restricted license; once while it stands, brought up to date.
+
+    `place` has its `smart_account_id` and `virtual_account_id`. In the caller's transaction.
+    """
+    of_license = InstanceNotice.objects.standing().filter(instance=instance_id, kind=kind, license=license_id)
+    known = of_license.values_list("quantity", "reason").first()
+    if known == (quantity, reason):
+        return
+    if known is None:
+        row = InstanceNotice(
+            **place,
+            instance_id=instance_id,
+            kind=kind,
+            license_id=license_id,
+            quantity=quantity,
+            reason=reason,
+            at=at,
+        )
+        InstanceNotice.objects.bulk_create([row], ignore_conflicts=True)
+    else:
+        of_license.update(quantity=quantity, reason=reason, dispatched_at=None)
+    nudge("alerts.dispatch")
+
+
+def clear_refused(*, instance_id: int, kind: NoticeKind, license_ids: Collection[int], at: datetime) -> None:
+    """It has what it asked for, or asks for it no more. In the transaction of the cure."""
+    standing = InstanceNotice.objects.standing().filter(instance=instance_id, kind=kind, license__in=license_ids)
+    if standing.update(cleared_at=at, dispatched_at=None):
+        nudge("alerts.dispatch")
 
 
 def clear_notices(*, instance_ids: Collection[int], kinds: Collection[NoticeKind], at: datetime) -> int:

@@ -186,6 +186,14 @@ SELECT p.id FROM (
 """,
 )
 
+# Who loses its UDI to this file and counts for a group in which others stand by for it.
+LOSERS_IN_GROUPS: Final = """
+SELECT p.id FROM licensing_productinstance p
+ WHERE p.id IN ({losers}) AND p.is_counted AND p.origin_id <> %(origin)s AND EXISTS (
+   SELECT 1 FROM licensing_productinstance q
+    WHERE q.ha_group_id = p.ha_group_id AND q.id <> p.id AND q.state IN {counted} AND NOT q.claim_lost)
+"""
+
 BEFORE: Final = """
 CREATE TEMPORARY TABLE snap_before {drop} AS
 SELECT u.virtual_account_id AS va, u.license_id, u.instance_id, SUM(u.quantity) AS quantity
@@ -253,8 +261,9 @@ SELECT %(sa)s, p.virtual_account_id, p.id, p.ha_group_id, d.tag, d.license_id, d
     ON CONFLICT (instance_id, tag, source) DO UPDATE SET license_id = excluded.license_id, kind = excluded.kind,
        quantity = excluded.quantity, since = excluded.since
 """,
-    # Of a group that the server names, one member counts: the one that reports most (the active one reports). Groups
-    # over 8 members, or of different products or software, are no such groups: all count (domain: Products, HA).
+    # Of a group that the server names, one member counts: the one that reports most (the active one reports), and at
+    # once another one where it ended. Groups over 8 members, or of different products or software, are no such groups:
+    # all count (domain: Products, HA).
     # The groups are found first, for most products have none: planned at once, all products would be gone through for
     # each of them.
     """
@@ -264,11 +273,11 @@ SELECT DISTINCT g.id FROM snap_affected f
  WHERE g.key NOT LIKE '#%%'
 """,
     """
-UPDATE licensing_productinstance SET is_counted = {false} WHERE id IN (
+UPDATE licensing_productinstance SET is_counted = NOT is_counted WHERE id IN (
   SELECT r.id FROM (
-    SELECT p.id, p.is_counted,
+    SELECT p.id, p.is_counted, p.claim_lost,
            ROW_NUMBER() OVER (PARTITION BY p.ha_group_id ORDER BY
-             CASE WHEN p.is_counted THEN 0 ELSE 1 END,
+             CASE WHEN p.is_counted THEN 0 WHEN p.claim_lost THEN 2 ELSE 1 END,
              COALESCE((SELECT SUM(u.quantity) FROM licensing_usage u WHERE u.instance_id = p.id), 0) DESC, p.id
            ) AS place,
            COUNT(*) OVER (PARTITION BY p.ha_group_id) AS members,
@@ -277,7 +286,7 @@ UPDATE licensing_productinstance SET is_counted = {false} WHERE id IN (
       FROM snap_group g JOIN licensing_productinstance p ON p.ha_group_id = g.id
      WHERE p.origin_id = %(origin)s AND p.state IN {active}
     WINDOW w AS (PARTITION BY p.ha_group_id)
-  ) r WHERE r.place > 1 AND r.members <= 8 AND r.alike AND r.is_counted)
+  ) r WHERE NOT r.claim_lost AND r.is_counted <> (r.place = 1 OR r.members > 8 OR NOT r.alike))
 """,
     # A server that is heard of keeps the claims of what it does not name, too.
     """

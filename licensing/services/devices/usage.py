@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection
+from django.db.models import Sum
 
 from accounts.models import SmartAccount
 from accounts.services.events import record_event
@@ -14,9 +15,10 @@ from cssm.common.actor import Actor
 from cssm.common.compiled import CompiledRead, prepared_cursor
 from licensing.models import License, ProductInstance, Usage
 from licensing.services.catalog.lookup import licenses_by_tag
+from licensing.services.devices.notices import clear_refused, tell_refused
 from licensing.services.pools.deltas import PoolChange, record_change
 from licensing.services.pools.units import ensure_pools
-from licensing.states import UsageKind, UsageSource
+from licensing.states import NoticeKind, RefusalReason, UsageKind, UsageSource
 
 REASONS: Final = {UsageKind.INVALID_TAG: "no such tag", UsageKind.EXPORT_RESTRICTED: "export-restricted"}
 _MOST_ROWS: Final = 500
@@ -149,6 +151,7 @@ def write_use(
         Usage.objects.filter(pk__in=ended).delete()
     for each, before in plan.changed:
         _record(actor, user, each, before, now)
+    _tell_refused(user, plan, now)
 
 
 def free_use(*, actor: Actor, user: User, forget: bool, now: datetime) -> None:
@@ -226,6 +229,33 @@ def _change_pools(user: User, plan: UsePlan, pools: Mapping[int, int], now: date
     ]
     if changes:
         record_change(virtual_account_id=user.virtual_account_id, changes=changes, now=now)
+
+
+def _tell_refused(user: User, plan: UsePlan, now: datetime) -> None:
+    """People learn that a product wants an export-restricted license that it may not have, until it does no more."""
+    kinds = (UsageKind.EXPORT_RESTRICTED.value,)
+    touched = {each.license.pk for each, _ in plan.changed if each.license is not None and each.kind in kinds}
+    touched |= {
+        before.license_id for _, before in plan.changed if before and before.license_id and before.kind in kinds
+    }
+    if not touched:
+        return
+    refused = Usage.objects.filter(instance=user.instance_id, kind=UsageKind.EXPORT_RESTRICTED, license__in=touched)
+    wanted = dict(refused.order_by().values_list("license").annotate(units=Sum("quantity")))
+    place = {"smart_account_id": user.smart_account_id, "virtual_account_id": user.virtual_account_id}
+    reason = RefusalReason.ACCOUNT if user.export_controlled_allowed else RefusalReason.TOKEN
+    for license_id in sorted(touched & wanted.keys()):
+        tell_refused(
+            place=place,
+            instance_id=user.instance_id,
+            kind=NoticeKind.USE_REFUSED,
+            license_id=license_id,
+            quantity=wanted[license_id],
+            reason=reason,
+            at=now,
+        )
+    gone = touched - wanted.keys()
+    clear_refused(instance_id=user.instance_id, kind=NoticeKind.USE_REFUSED, license_ids=gone, at=now)
 
 
 def _record(actor: Actor, user: User, each: Reported, before: StoredUse | None, now: datetime) -> None:

@@ -24,7 +24,11 @@ DEVICE_EVENTS: Final[dict[str, str]] = {
     "instance.ha_left": mark("{udi} left its high-availability group: its use counts by itself."),
     "instance.ha_relieved": mark("{udi} stands by in its high-availability group: another member reports the use."),
     "instance.ha_promoted": mark(
-        "{udi} reports the use of its high-availability group from now on: the member that did has ended."
+        "{udi} reports the use of its high-availability group from now on, in place of the member that did."
+    ),
+    "instance.claim_regained": mark(
+        "{udi} is known here again: it was silent elsewhere for 90 days. Another member of its high-availability group"
+        " reports the use."
     ),
     "instance.claim_lost": mark("{udi} is no longer counted here: it was silent for 90 days and registered anew."),
     "instance.synchronized_in": mark("{udi} was reported by {server}."),

@@ -15,6 +15,7 @@ from django.db.models import Max
 
 from cssm.common.actor import Actor
 from cssm.common.clock import to_milliseconds
+from cssm.common.errors import Conflict
 from licensing.codecs.authorization_code import Entitlement
 from licensing.models import AuthorizationCode, License, ProductInstance, Reservation
 from licensing.services.devices.answers import Contended
@@ -65,6 +66,18 @@ def draft_key(*, instance: ProductInstance, license: License, count: int, now: d
         piid=instance.piid, udi=udi_of_instance(instance), timestamp=timestamp, entitlements=[entitlement]
     )
     return KeyDraft(instance, license, count, text, timestamp=timestamp, entitlement=entitlement)
+
+
+def can_be_drawn(*, instance: ProductInstance, license: License, count: int, now: datetime) -> bool:
+    """Whether a key for `count` units in all could be given out now. Reads only."""
+    reservation = _find(instance, license)
+    pools, outlooks = read_pools(instance.virtual_account, [license], now)
+    holds = [] if reservation is None else read_holds(reservation)
+    try:
+        plan_contents(wanted=[Wanted(license, count)], pools=pools, outlooks=outlooks, holds=holds, now=now)
+    except Conflict:
+        return False
+    return True
 
 
 def keep_key(*, actor: Actor, draft: KeyDraft, now: datetime) -> None:

@@ -84,6 +84,7 @@ EXTERNAL = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
         (envelope(licence("")), "is empty"),
         (b'<Envelope xmlns="urn:other"/>', "SOAP 1.1 or 1.2"),
         (envelope(licence(), prolog='<?xml version="1.0" encoding="ISO-8859-1"?>'), "UTF-8"),
+        (envelope(licence()).decode().encode("utf-16"), "UTF-8"),
         (envelope(licence("A" * MAX_ENVELOPE)), "longer than"),
     ],
 )

@@ -8,9 +8,12 @@ import pytest
 from django.db import transaction
 
 from accounts.models import Event, SmartAccount, VirtualAccount
-from cssm.common.actor import Actor, ActorKind
+from accounts.services.smart_accounts import set_account_flags
+from accounts.states import ExportStatus
+from cssm.common.actor import SYSTEM, Actor, ActorKind
 from licensing.models import (
     InstanceContact,
+    InstanceNotice,
     License,
     Pool,
     ProductInstance,
@@ -24,6 +27,7 @@ from licensing.services.devices.apply_snapshot import Outcome, apply_snapshot, e
 from licensing.services.devices.endings import remove_instance
 from licensing.services.devices.staging import StagedRow
 from licensing.services.pools.rebuild import check_pools
+from licensing.states import NoticeKind
 from tests.licensing.device_driver import Device
 
 SERVER = Actor(kind=ActorKind.ON_PREM, id="a", label="on-prem server Plant 7")
@@ -239,6 +243,7 @@ def test_of_a_group_that_the_server_names_the_active_member_counts(
         ProductInstance.objects.get(external_id="1").ha_group == ProductInstance.objects.get(external_id="2").ha_group
     )
     apply(row("2", is_active=False), full=False, at=now + timedelta(hours=1))
+    assert in_use(license, engineering, now) == 4  # the other one is not named, and counts at once
     apply(row("1", {"tag_a": 3}, ha_group="pair"), full=False, at=now + timedelta(hours=2))
     assert in_use(license, engineering, now) == 4
     assert figures_follow_from_records(now)
@@ -284,3 +289,38 @@ def test_instances_of_a_server_are_not_removed_by_hand(apply: Apply, now: dateti
     apply(row("1"))
     with pytest.raises(Exception, match="on-prem server"):
         remove_instance(actor=actor_of(alice), instance=ProductInstance.objects.get(), now=now)
+
+
+def test_use_of_licenses_that_the_account_may_not_have_is_told_until_it_ends(
+    apply: Apply, acme: SmartAccount, engineering: VirtualAccount, make_license: Callable[..., License], now: datetime
+):
+    strong = make_license("strong", export_restricted=True)
+    set_account_flags(actor=SYSTEM, smart_account=acme, export_status=ExportStatus.RESTRICTED, now=now)
+    told = InstanceNotice.objects.standing().filter(kind=NoticeKind.USE_REFUSED).order_by("pk")
+    fields = ("instance__external_id", "license", "quantity", "reason")
+    later = [now + timedelta(hours=hours) for hours in range(1, 4)]
+    apply(row("1", {"strong": 3}), row("2", {"strong": 1}))
+    assert list(told.values_list(*fields)) == [("1", strong.pk, 3, "account"), ("2", strong.pk, 1, "account")]
+    apply(row("1", {"strong": 4}), full=False, at=later[0])
+    assert list(told.values_list(*fields)) == [("1", strong.pk, 4, "account"), ("2", strong.pk, 1, "account")]
+    apply(row("1"), full=False, at=later[1])
+    assert list(told.values_list(*fields)) == [("2", strong.pk, 1, "account")]
+    apply(row("2", is_active=False), full=False, at=later[2])
+    assert not told.exists()
+
+
+def test_who_stands_by_for_a_product_that_a_file_takes_over_counts_at_once(
+    apply: Apply, license: License, engineering: VirtualAccount, token: str, now: datetime
+):
+    names = [{"udi_pid": "C9300-24UX", "udi_serial_number": f"SN{number}"} for number in (1, 2)]
+    pair = [Device(now, number, sudi=name) for number, name in enumerate(names)]
+    for device, peer in zip(pair, reversed(names), strict=True):
+        device.register(token, ha_peers=[peer])
+        device.ack()
+    for device, peer in zip(pair, reversed(names), strict=True):
+        device.wait(seconds=1)
+        device.authorize({"tag_a": 5}, ha_peers=[peer])
+    assert in_use(license, engineering, now) == 5
+    assert apply(row("1", {"tag_a": 3}, **names[0]), at=now + timedelta(hours=2)).marked == []
+    assert in_use(license, engineering, now) == 8
+    assert figures_follow_from_records(now)

@@ -233,6 +233,15 @@ def test_joining_and_leaving_and_a_switchover_are_in_the_event_log(enrol, now):
     assert [name.removeprefix("instance.ha_") for name in names] == ["relieved", "joined", "relieved", "left"]
 
 
+def test_the_page_of_who_stands_by_says_why_its_use_does_not_count(enrol, alice_client):
+    first, second = enrol(1, 2), enrol(2, 1)
+    report(first, 3, 2)
+    report(second, 3, 1)
+    page = "/accounts/acme.example/inventory/Engineering/instances/{}/"
+    assert "no: another member of its group reports" in alice_client.get(page.format(second.piid)).content.decode()
+    assert "no: another" not in alice_client.get(page.format(first.piid)).content.decode()
+
+
 def test_nothing_is_written_to_the_pools_for_who_stands_by(enrol, now):
     first, second = enrol(1, 2), enrol(2, 1)
     report(first, 3, 2)
@@ -240,3 +249,54 @@ def test_nothing_is_written_to_the_pools_for_who_stands_by(enrol, now):
     report(second, 3, 1)
     assert not PoolDelta.objects.exists()
     assert Usage.objects.filter(kind=UsageKind.COUNTED).count() == 2
+
+
+def counted():
+    return {str(row.piid) for row in ProductInstance.objects.filter(is_counted=True).active()}
+
+
+@pytest.fixture
+def silenced(enrol, now):
+    """A pair of which the active one was silent for 91 days; the other speaks and stands by."""
+    first, second = enrol(1, 2), enrol(2, 1)
+    report(first, 3, 2)
+    second.wait(days=91)
+    report(second, 3, 1)
+    assert counted() == {first.piid}
+    return first, second
+
+
+def test_when_the_active_one_loses_its_udi_who_stands_by_counts_at_once(silenced, foreign_token, acme):
+    _, second = silenced
+    taker = Device(second.now, 5, sudi=name(1))
+    assert taker.register(foreign_token).code is None
+    assert counted() == {second.piid, taker.piid}
+    assert in_use(second.now) == 3
+    assert Event.objects.get(name="instance.ha_promoted").subject_id == second.piid
+
+
+def test_who_gets_its_udi_back_stands_by_where_another_counts_for_the_group_by_now(silenced, foreign_token):
+    first, second = silenced
+    taker = Device(second.now, 5, sudi=name(1))
+    assert taker.register(foreign_token).code is None
+    assert taker.ack().code is None
+    later = second.now + timedelta(days=91)
+    first.now = second.now = later
+    report(second, 3, 1)
+    report(first, 3, 2)
+    advance_lives(now=later + timedelta(minutes=1))
+    lost = ProductInstance.objects.get(piid=taker.piid)
+    again = ProductInstance.objects.get(piid=first.piid)
+    assert (lost.claim_lost, again.claim_lost) == (True, False)
+    assert counted() == {second.piid}
+    assert in_use(later) == 3
+
+
+def test_when_the_active_one_leaves_its_group_who_stands_by_counts_at_once(enrol, now):
+    first, second = enrol(1, 2), enrol(2, 1)
+    report(first, 3, 2)
+    report(second, 3, 1)
+    assert in_use(now) == 3
+    report(first, 4)
+    assert counted() == {first.piid, second.piid}
+    assert in_use(now) == 7

@@ -49,6 +49,13 @@ def test_another_content_type_gets_415(content_type):
 
 
 @pytest.mark.django_db
+def test_another_method_gets_405_and_why():
+    response = Client().get(URLS[1])
+    assert (response.status_code, response.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert response.headers["Allow"] == "POST"
+
+
+@pytest.mark.django_db
 def test_more_than_a_mebibyte_gets_413():
     signature = {"type": "SHA256", "value": ""}
     empty = len(json.dumps({"request": "", "signature": signature}))
