@@ -37,7 +37,7 @@ def clean_code(text: str, *, where: str, longest: int = LONGEST) -> str:
         if not character.isascii():
             name = unicodedata.name(character, "no name")
             raise Invalid(
-                f"Character {position} of the code, “{character}” ({name}), only looks like a letter or digit of it."
+                f"Character {position} of the code, “{character}” ({name}), is none that a code has, however it looks."
                 " Copy the code again from where the product shows it.",
                 code="CODE_FOREIGN_CHARACTER",
                 where=where,

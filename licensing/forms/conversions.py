@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from django import forms
 
@@ -11,6 +11,7 @@ from cssm.common.errors import DomainError
 from cssm.common.forms import PortalForm
 from licensing.codecs.conversion import WantedLine
 from licensing.codecs.conversion_csv import MOST_PRODUCTS, ProductRow, read_products
+from licensing.codecs.transfer_lines import LineError
 from licensing.forms.files import PASTED, RowsForm, pasted_rows, rows_file
 from licensing.services.exchange.conversion_rows import check_line, wrong
 from licensing.states.conversions import ConversionType
@@ -67,10 +68,12 @@ class ProductsForm(RowsForm, AccountChoiceForm):
     """Many products; the rows are `ProductRow`s."""
 
     what = "lines"
-    read = staticmethod(read_products)
 
     text = pasted_rows("Lines of a CSV file, the column names first")
     file = rows_file("Or a CSV file", f"At most {MOST_PRODUCTS:,} products, in UTF-8, UTF-16 or Windows-1252.")
+
+    def read(self, file: IO[bytes]) -> tuple[list[ProductRow], list[LineError]]:
+        return read_products(file)
 
 
 def rows_of(text: str) -> list[ProductRow]:

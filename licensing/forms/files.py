@@ -1,6 +1,6 @@
 """Rows that a person pastes, or hands in as a file: a spreadsheet, or lines of text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from typing import IO, Any, ClassVar, Final
 
@@ -31,7 +31,10 @@ class RowsForm(PortalForm):
     """
 
     what: ClassVar[str]
-    read: ClassVar[Callable[[IO[bytes]], tuple[Sequence[Any], Sequence[LineError]]]]
+
+    def read(self, file: IO[bytes]) -> tuple[Sequence[Any], Sequence[LineError]]:
+        """The rows of a seekable file, and what is wrong with it as a whole."""
+        raise NotImplementedError
 
     def clean(self) -> dict[str, Any]:
         typed, file = self.cleaned_data.get("text", ""), self.cleaned_data.get("file")
@@ -44,7 +47,7 @@ class RowsForm(PortalForm):
             self.add_error("file", forms.ValidationError("The file is larger than 2 MB. Split it.", code="TOO_LARGE"))
             return self.cleaned_data
         data = file.file if file else BytesIO(typed.encode())
-        rows, errors = type(self).read(data)
+        rows, errors = self.read(data)
         for error in errors:
             self.add_error(
                 "file" if file else "text",

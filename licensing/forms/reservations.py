@@ -15,6 +15,7 @@ from licensing.codecs.csv_rows import CsvRefused
 from licensing.codecs.request_code import WHERE as REQUEST_CODE
 from licensing.codecs.reservation_csv import MOST_CODES, CodeRow, read_codes
 from licensing.codecs.return_code import WHERE as RETURN_CODE
+from licensing.codecs.transfer_lines import LineError
 from licensing.forms.files import PASTED, RowsForm, pasted_rows, read_all, rows_file
 from licensing.models import License
 from licensing.services.reservations.contents import Wanted
@@ -238,7 +239,6 @@ class CodesForm(RowsForm):
     """Many request codes; the rows are `CodeRow`s."""
 
     what = "codes"
-    read = staticmethod(read_codes)
 
     text = pasted_rows(
         "Request codes, one per line; or lines of a CSV file, the column names first", rows=10, autofocus=True
@@ -246,6 +246,9 @@ class CodesForm(RowsForm):
     file = rows_file(
         "Or a text or CSV file with them", f"At most {MOST_CODES:,} codes, in UTF-8, UTF-16 or Windows-1252."
     )
+
+    def read(self, file: IO[bytes]) -> tuple[list[CodeRow], list[LineError]]:
+        return read_codes(file)
 
     def rows(self) -> list[CodeRow]:
         """Those of a text that is known to be right; none of one that is not."""

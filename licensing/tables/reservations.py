@@ -104,7 +104,7 @@ class ReservedReport(ReportTable):
     serial_number = Column(accessor="reservation__instance__udi_serial_number", verbose_name="Serial number")
     software_tag = CodeColumn(accessor="reservation__instance__software_tag", verbose_name="Software tag")
     instance_id = CodeColumn(accessor="reservation__instance__piid", verbose_name="Instance ID")
-    license = Column(accessor="license__display_name", verbose_name="License")
+    license = Column(accessor="license__display_name", verbose_name="License", attrs={"td": {"class": "name"}})
     entitlement_tag = CodeColumn(accessor="license__tag", verbose_name="Entitlement tag")
     quantity = NumberColumn(verbose_name="Reserved")
     license_type = Column(accessor="line__license_type", verbose_name="Type", default="–")

@@ -94,7 +94,7 @@ def _refuse_today(pool: Pool, asked: int, free: int, ended: int, license_type: L
             details=details,
         )
     return Conflict(
-        f"{name}{of_type}: {asked} asked for, but only {free} are free; the others are in use, reserved or lent.",
+        f"{name}{of_type}: {asked:,} asked for, but only {free:,} are free; the others are in use, reserved or lent.",
         code="NOT_ENOUGH_FREE",
         details=details,
     )
@@ -108,8 +108,8 @@ def _check_later(pool: Pool, outlook: Outlook, draws: Sequence[Draw], asked: int
         if missing > free:
             date = f"{moment:%Y-%m-%d}"
             raise Conflict(
-                f"{pool.license.display_name}: from {date} on only {free} of these {asked} would be free, because other"
-                " licenses end or are needed by then. Take fewer, or of a type that ends before.",
+                f"{pool.license.display_name}: from {date} on only {free:,} of these {asked:,} would be free, because"
+                " other licenses end or are needed by then. Take fewer, or of a type that ends before.",
                 code="NOT_ENOUGH_LATER",
                 details={"asked": asked, "free": free, "date": date},
             )
