@@ -131,3 +131,13 @@ class HostLock(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class KeyLock(models.Model):
+    """Locked while certificates for the key are recorded, so that two servers never share one, not even for an instant.
+    `digest` is the SHA-256 of its SubjectPublicKeyInfo."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+
+    def __str__(self) -> str:
+        return self.digest

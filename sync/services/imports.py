@@ -134,7 +134,7 @@ def process_exchange(*, exchange: Exchange, keeper: Keeper, now: datetime) -> Ex
         server=server, exchange=exchange, file=file, envelope=envelope, beat=keeper.beat, now=now
     )
     orders = _orders(server, header)
-    certificates.refuse_shared_keys(orders[1:], server=server)
+    certificates.refuse_shared_keys(orders, server=server)
     batch = None if exchange.is_dry_run else certificates.issue_batch(orders, now=now)
     keeper.start_applying()
     work = _Import(exchange, keeper, staged, header, batch, now)
