@@ -239,3 +239,4 @@ class NoticeKind(StrEnum):
     REMOVED = "removed"
     SYNCHRONIZED = "synchronized"
     UNLINKED_ACCOUNT = "unlinked_account"
+    ACCOUNT_LINKED = "account_linked"

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.models import SmartAccount, User, VirtualAccount
-from licensing.models import Origin
+from licensing.models import Origin, Snapshot
 from pki.models import Certificate, RootRequest, StoredKey
 from sync.querysets import OnPremServerQuerySet
 from sync.states import (
@@ -48,6 +48,13 @@ class OnPremServer(models.Model):
     overdue_told_at = models.DateTimeField(null=True)
     deadline_told_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(null=True)
+    held = models.OneToOneField(
+        Snapshot,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="what its files named in local accounts that are not linked",
+    )
 
     objects = OnPremServerQuerySet.as_manager()
 
