@@ -10,7 +10,7 @@ from rest_framework.exceptions import UnsupportedMediaType
 
 from cssm.common.downloads import send_file
 from cssm.common.errors import Invalid
-from sync.codecs.envelope import CHUNK
+from sync.codecs.envelope import CHUNK, refuse
 from sync.errors import FileCode
 from sync.models import Exchange
 from sync.services.exchanges import open_file, size_of_file
@@ -30,7 +30,7 @@ def receive(request: HttpRequest, *, most: int | None = None) -> AbstractContext
     length = request.META.get("CONTENT_LENGTH") or "0"
     limit = min(most or settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_BYTES)
     if length.isdecimal() and int(length) > limit + _MULTIPART_EXTRA:
-        raise Invalid(f"The file has more than {limit} bytes.", code=FileCode.TOO_LARGE.value)
+        raise refuse(FileCode.TOO_LARGE, f"The file has more than {limit} bytes.")
     if request.content_type == MULTIPART:
         file = request.FILES.get("file")
         if file is None:

@@ -68,18 +68,20 @@ def unpack(chunks: Iterable[bytes], write: Callable[[bytes], object], *, most: i
 
     Raises `FileRefused`: TOO_LARGE, MALFORMED (empty, cut off, NUL), FORBIDDEN_YAML (a byte order mark).
     """
-    digest, size, of_line = hashlib.sha256(), 0, 0
+    digest, size, line, of_line = hashlib.sha256(), 0, 1, 0
     for piece in _plain(iter(chunks)):
         if not size:
             _refuse_marks(piece)
         size += len(piece)
         if size > most:
             raise refuse(FileCode.TOO_LARGE, f"The file has more than {most} bytes.")
-        if b"\x00" in piece:
-            raise refuse(FileCode.MALFORMED, "The file holds NUL bytes; a file is UTF-8 text.")
+        if (place := piece.find(b"\x00")) >= 0:
+            line += piece.count(b"\n", 0, place)
+            raise refuse(FileCode.MALFORMED, "The file holds NUL bytes; a file is UTF-8 text.", line=line)
+        line += piece.count(b"\n")
         of_line = len(piece) - end - 1 if (end := piece.rfind(b"\n")) >= 0 else of_line + len(piece)
         if of_line > MAX_LINE:
-            raise refuse(FileCode.TOO_LARGE, "There is a line longer than any value or comment may be.")
+            raise refuse(FileCode.TOO_LARGE, "The line is longer than any value or comment may be.", line=line)
         digest.update(piece)
         write(piece)
     if not size:

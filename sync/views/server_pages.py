@@ -32,6 +32,7 @@ class ServerPage(ServerTab, PageView):
     def get_context(self) -> dict[str, Any]:
         server, may_manage = self.server, self.may(Permission.MANAGE_ASSETS)
         deadline = server.deadline_at(self.now)
+        local_accounts = self._local_accounts()
         return {
             **super().get_context(),
             "health": server.health_at(self.now),
@@ -40,7 +41,9 @@ class ServerPage(ServerTab, PageView):
             "facts": self._facts(),
             **self.get_three_tier(),
             "certificates": list_certificates(server),
-            "local_accounts": self._local_accounts(),
+            "local_accounts": local_accounts,
+            "unlinked": sum(row.virtual_account_id is None for row, _, _ in local_accounts),
+            "held_count": sum(held for _, _, held in local_accounts),
             "shared": describe_shared(server),
             "is_registered": server.state == ServerState.REGISTERED,
             "may_manage": may_manage,

@@ -135,6 +135,7 @@ def test_other_types_and_too_large_files_are_refused(server: Server, va_user: Ca
     settings.MAX_UPLOAD_BYTES = 1000
     answer = va_user.post(path_of(server), raw=data, content_type=YAML)
     assert (answer.status_code, answer.json()["code"]) == (413, "TOO_LARGE")
+    assert [row["code"] for row in answer.json()["errors"]] == ["TOO_LARGE"]
     assert (
         va_user.post(path_of(server), raw=b"--x--", content_type="multipart/form-data; boundary=x").status_code == 400
     )

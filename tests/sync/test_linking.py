@@ -195,9 +195,11 @@ def test_the_page_of_the_server_leads_to_the_link(
     shown = browser.get(page).content.decode()
     assert url in shown
     assert "1 product instance counts nowhere until it is linked." in shown
+    assert "1 of its Virtual Accounts is not linked." in shown
     assert "Shop floor" in browser.get(url).content.decode()
     assert browser.post(url, {"virtual_account": ""}).status_code == 422
     answer = browser.post(url, {"virtual_account": str(floor.pk)}, follow=True)
     assert "“Hall” is linked to Shop floor, with 1 product instance." in answer.content.decode()
+    assert "not linked" not in browser.get(page).content.decode()
     assert in_use(floor) == 2
     assert browser.get(f"{page}local-accounts/999999/link/").status_code == 404

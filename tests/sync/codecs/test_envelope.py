@@ -82,6 +82,13 @@ def test_what_cannot_be_a_file_is_refused(data: bytes, code: str):
     assert code_of(lambda: unpacked(data, piece=100_000)) == code
 
 
+@pytest.mark.parametrize("bad", [b"x\x00y", b"x" * 800_000])
+def test_what_is_no_text_is_refused_with_its_line(bad: bytes):
+    with pytest.raises(FileRefused) as caught:
+        unpacked(b"a: b\n" * 70_000 + bad + b"\n" + SIGNED, piece=100_000)
+    assert caught.value.details["errors"][0]["line"] == 70_001
+
+
 def test_a_bomb_is_refused_after_the_first_megabytes_of_it():
     written: list[int] = []
     bomb = gzip.compress(b"# a comment\n" * 4_000_000)
