@@ -23,7 +23,14 @@ class ServerTable(Table):
     key = "onprem-servers"
     caption = "On-Prem Accounts"
     fixed = ("name",)
-    hidden = ("removal_due_at", "uuid", "ssms_version", "registered_at", "three_tier", "three_tier_due_at")
+    hidden: tuple[str, ...] = (
+        "removal_due_at",
+        "uuid",
+        "ssms_version",
+        "registered_at",
+        "three_tier",
+        "three_tier_due_at",
+    )
     empty_title = "No on-prem license servers"
     empty_hint = (
         "An on-prem license server manages products that may not connect to the outside. Let it write a registration"
