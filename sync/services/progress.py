@@ -15,7 +15,7 @@ _ENOUGH: Final = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`time_left` is None where nothing can be said, yet or any more; `ahead` counts its server's earlier open files."""
+    """`time_left` is None where nothing can be said, yet or any more; `ahead` counts earlier open files."""
 
     state: ExchangeState
     bytes_read: int
