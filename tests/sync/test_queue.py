@@ -81,7 +81,7 @@ def test_a_file_that_is_bad_at_its_beginning_is_refused_at_once_however_large(re
     row = instance(1, uses={"tag_a": 1})
     rest = "".join(instance(n) for n in range(2, 20_000))
     for content, code in (
-        (server.synchronization_content(account(1, "Engineering", row, rest)), "STALE_FILE"),
+        (server.synchronization_content(account(1, "E", row, rest), generated="2026-03-02T09:00:00Z"), "STALE_FILE"),
         (server.synchronization_content(account(1, "E", row.replace("y: 1", "y: 0x1"), rest), full=True,
                                         generated="2026-03-02T11:00:00Z"), "WRONG_TYPE"),
         (server.synchronization_content(generated="2026-03-02T11:00:00Z", more=":ssms_csr: |\n" + "  x\n" * 400_000),
