@@ -29,7 +29,7 @@ class ServerHealth(StrEnum):
     @property
     def badge(self) -> Badge:
         return {
-            ServerHealth.PENDING: Badge(mark("Registered, not synchronized yet"), Tone.INFO),
+            ServerHealth.PENDING: Badge(mark("Not synchronized yet"), Tone.INFO),
             ServerHealth.CURRENT: Badge(mark("Synchronized"), Tone.OK),
             ServerHealth.OVERDUE: Badge(mark("Synchronization overdue"), Tone.WARN),
             ServerHealth.DEADLINE_NEAR: Badge(mark("Removal is near"), Tone.BAD),
@@ -239,3 +239,4 @@ class NoticeKind(StrEnum):
     REMOVED = "removed"
     SYNCHRONIZED = "synchronized"
     UNLINKED_ACCOUNT = "unlinked_account"
+    ACCOUNT_LINKED = "account_linked"

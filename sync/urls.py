@@ -30,6 +30,7 @@ server_pages_of_one: list[Any] = [
     path("exchanges/<int:exchange>/", include(exchange_pages)),
     path("authorization/", authorization.AuthorizationPage.as_view(), name="onprem-authorization"),
     path("certificates/<slug:key>.pem", server_pages.ServerCertificateFile.as_view(), name="onprem-certificate"),
+    path("local-accounts/<int:local>/link/", server_actions.LinkAccount.as_view(), name="onprem-link"),
     path("rename/", server_actions.RenameServer.as_view(), name="onprem-rename"),
     path("remove/", server_actions.RemoveServer.as_view(), name="onprem-remove"),
 ]

@@ -104,29 +104,36 @@ def answer_once(
         return unfinished.answer
 
 
-def find_answer(call: CallIdentity, *, box: AnswerBox, now: datetime) -> StoredAnswer | None:
-    """The answer kept for the call. For calls whose effect is not one transaction, and is had once by other means.
+def open_call(call: CallIdentity, *, box: AnswerBox, now: datetime) -> StoredAnswer | None:
+    """The answer kept for the call; where there is none yet, its key is bound to its body from here on.
 
-    Raises `Invalid` (`IDEMPOTENCY_KEY_REUSED`) for another body under the same key.
+    For calls whose effect is not one transaction, and is had once by other means: the same body at once is worked on
+    twice, and gets one effect. Ends in `close_call`. Not inside a transaction.
+    Raises `Invalid` (`IDEMPOTENCY_KEY_REUSED`) for another body under the same key, also while the first is at work.
     """
-    return _find(call, box=box, now=now)
-
-
-def keep_answer(call: CallIdentity, answer: StoredAnswer, *, box: AnswerBox, now: datetime) -> None:
-    """Keep it for `find_answer` if it is final. Of two at once the first is kept."""
-    if not answer.is_final:
-        return
     with transaction.atomic():
         IdempotentAnswer.objects.filter(client_key=call.client_key, expires_at__lte=now).delete()
         row = IdempotentAnswer(
-            client_key=call.client_key,
-            body_digest=call.body_digest,
-            created_at=now,
-            expires_at=now + KEPT_FOR,
-            answer=box.wrap(_encode(answer), context=_context(call.client_key)),
-            status_code=answer.status,
+            client_key=call.client_key, body_digest=call.body_digest, created_at=now, expires_at=now + KEPT_FOR
         )
         IdempotentAnswer.objects.bulk_create([row], ignore_conflicts=True)
+    stands = IdempotentAnswer.objects.filter(client_key=call.client_key).first()
+    if stands is not None:
+        _refuse_other_body(stands, call)
+    return None if stands is None or stands.answer is None else _read(stands, call, box=box)
+
+
+def close_call(call: CallIdentity, answer: StoredAnswer, *, box: AnswerBox, now: datetime) -> None:
+    """Keep the answer for `open_call` if it is final, else free the key. Of two at once the first is kept."""
+    open_row = IdempotentAnswer.objects.filter(
+        client_key=call.client_key, body_digest=call.body_digest, answer__isnull=True
+    )
+    with transaction.atomic():
+        if not answer.is_final:
+            open_row.delete()
+            return
+        wrapped = box.wrap(_encode(answer), context=_context(call.client_key))
+        open_row.update(answer=wrapped, status_code=answer.status, expires_at=now + KEPT_FOR)
 
 
 def purge_expired_answers(*, now: datetime, limit: int = 5000) -> int:
@@ -178,12 +185,16 @@ def _perform(perform: Callable[[], StoredAnswer]) -> StoredAnswer:
     return answer
 
 
-def _read(row: IdempotentAnswer, call: CallIdentity, *, box: AnswerBox) -> StoredAnswer:
+def _refuse_other_body(row: IdempotentAnswer, call: CallIdentity) -> None:
     if row.body_digest != call.body_digest:
         raise Invalid(
             "This Idempotency-Key was used with another body. Use a new key for a new call.",
             code="IDEMPOTENCY_KEY_REUSED",
         )
+
+
+def _read(row: IdempotentAnswer, call: CallIdentity, *, box: AnswerBox) -> StoredAnswer:
+    _refuse_other_body(row, call)
     head, _, body = box.unwrap(bytes(row.answer or b""), context=_context(row.client_key)).partition(b"\n")
     stored = json.loads(head)
     return StoredAnswer(status=stored["status"], headers=stored["headers"], body=body, is_repeated=True)

@@ -6,6 +6,7 @@
   const zone = form.querySelector("[data-upload-zone]");
   const results = document.querySelector("[data-upload-results]");
   const list = results.querySelector("ul");
+  const tally = results.querySelector("[data-upload-tally]");
   const waiting = [];
   let busy = false;
 
@@ -68,10 +69,26 @@
     });
   }
 
+  // "15 files: 7 Applied · 6 Refused · 2 to be sent"
+  function count() {
+    const counts = new Map();
+    for (const row of list.children) {
+      const said = row.querySelector(".badge")?.textContent.trim() ?? (row.querySelector("progress") ? "to be sent" : "not sent");
+      counts.set(said, (counts.get(said) ?? 0) + 1);
+    }
+    const total = list.children.length;
+    const parts = [...counts].map(([said, number]) => `${number} ${said}`);
+    tally.textContent = `${total} ${total === 1 ? "file" : "files"}: ${parts.join(" · ")}`;
+  }
+
   async function work() {
     if (busy) return;
     busy = true;
-    while (waiting.length) await send(waiting.shift());
+    while (waiting.length) {
+      count();
+      await send(waiting.shift());
+    }
+    count();
     busy = false;
     const table = document.querySelector(".table-part");
     if (table) htmx.ajax("GET", location.href, { target: `#${table.id}`, swap: "outerHTML" });

@@ -98,5 +98,6 @@ def _digested(chunks: Iterator[bytes], digest: Any) -> Iterator[bytes]:
 
 
 def _refuse(request: HttpRequest, status: HTTPStatus, code: str, message: str) -> JsonResponse:
-    body = {"status": "ERROR", "statusMessage": message, "code": code, "errors": []}
+    rows = [{"line": 0, "key": "", "code": code, "message": message}]
+    body = {"status": "ERROR", "statusMessage": message, "code": code, "errors": rows}
     return JsonResponse({**body, "correlationId": correlation_id_of(request)}, status=status)

@@ -17,7 +17,7 @@ from cssm.common.api.description import IDEMPOTENCY_KEY, REFUSALS, REFUSALS_OF_P
 from cssm.common.api.fields import Answer, ErrorAnswer, PageQuery
 from cssm.common.api.views import replay_mark
 from cssm.common.errors import NotFound
-from cssm.common.idempotency import find_answer, keep_answer
+from cssm.common.idempotency import close_call, open_call
 from cssm.common.permissions import Permission
 from sync.api.shapes import (
     NewName,
@@ -30,6 +30,7 @@ from sync.api.shapes import (
     show_server,
 )
 from sync.api.uploads import BODY_TYPES, MULTIPART, YAML, answer_file, receive, wants_background
+from sync.codecs.registration import MAX_SIZE
 from sync.models import Exchange, OnPremServer
 from sync.services.imports import synchronize
 from sync.services.receiving import Upload
@@ -93,16 +94,16 @@ class ServerApiView(AccountApiView):
         """The answer to a file that `work` takes; with an `Idempotency-Key`, the one that the call got before.
 
         The key is bound to the file as it is unpacked. That a file has one effect does not rest on the key, but on the
-        file's digest, which is stored with the effect: the key only makes the answers equal.
+        file's digest, which is stored with the effect: the key makes the answers equal, and refuses another file.
         """
         key = self.request.headers.get("Idempotency-Key")
         if key is None:
             return self.answer_exchange(work(), status=status)
         call = self.identify_call(key, upload.plain.digest.encode())
-        answer = find_answer(call, box=self.answer_box, now=self.now)
+        answer = open_call(call, box=self.answer_box, now=self.now)
         if answer is None:
             answer = self.perform(lambda *_, **__: self._refer_to(work(), status=status))
-            keep_answer(call, answer, box=self.answer_box, now=self.now)
+            close_call(call, answer, box=self.answer_box, now=self.now)
         if answer.headers.get("Content-Type") != REFERENCE:
             return HttpResponse(answer.body, status=answer.status, headers={**answer.headers, **replay_mark(answer)})
         exchange = Exchange.objects.select_related("server").get(pk=int(answer.body))
@@ -133,7 +134,7 @@ class ServersView(ServerApiView):
     def post(self, request: Request, domain: str) -> HttpResponseBase:
         wanted = self.read_query(RegistrationQuery)
         virtual_account = self.find_virtual_account(wanted["virtualAccount"])
-        with receive(request._request) as upload:
+        with receive(request._request, most=MAX_SIZE) as upload:
             work = partial(
                 register_server,
                 actor=self.actor,

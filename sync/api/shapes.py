@@ -5,10 +5,11 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.models import VirtualAccount
 from cssm.common.api.fields import Answer, ListAnswer, PageQuery, StrictSerializer, Text
 from cssm.common.clock import show_moment
 from sync.api.uploads import show_problems
-from sync.models import Exchange, OnPremServer
+from sync.models import Exchange, LocalAccount, OnPremServer
 from sync.services.changes import ChangedRow
 from sync.states import Change, ExchangeState
 
@@ -34,6 +35,28 @@ class Reason(StrictSerializer):
 
 class NewName(StrictSerializer):
     name = Text(max_length=120)
+
+
+class NewLink(StrictSerializer):
+    id = Text(max_length=64, help_text="As the server numbers it.")
+    virtualAccount = Text(max_length=120, help_text="What it is to be here.")
+
+
+class LinkAnswer(Answer):
+    instances = serializers.IntegerField(help_text="Product instances that were held until now.")
+
+
+class LocalAccountRow(serializers.Serializer[Any]):
+    id = serializers.CharField(help_text="The server's own.")
+    name = serializers.CharField()
+    isLinked = serializers.BooleanField()
+    virtualAccount = serializers.CharField(allow_null=True, help_text="Null also where it may not be seen.")
+    heldInstances = serializers.IntegerField(help_text="That count nowhere until it is linked.")
+    note = serializers.CharField(help_text="Why it is not linked, or not renamed.")
+
+
+class LocalAccountsAnswer(Answer):
+    localAccounts = LocalAccountRow(many=True)
 
 
 class ServerRow(serializers.Serializer[Any]):
@@ -123,6 +146,17 @@ def show_server(server: OnPremServer, now: datetime) -> dict[str, Any]:
         "version": server.ssms_version,
         "threeTierCertificate": "" if waiting is None else waiting.state.upper(),
         "threeTierDueAt": None if waiting is None else show_moment(waiting.due_at),
+    }
+
+
+def show_local_account(row: LocalAccount, seen: VirtualAccount | None, held: int) -> dict[str, Any]:
+    return {
+        "id": row.local_id,
+        "name": row.name,
+        "isLinked": row.virtual_account_id is not None,
+        "virtualAccount": None if seen is None else seen.name,
+        "heldInstances": held,
+        "note": row.reason,
     }
 
 

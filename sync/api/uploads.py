@@ -10,7 +10,7 @@ from rest_framework.exceptions import UnsupportedMediaType
 
 from cssm.common.downloads import send_file
 from cssm.common.errors import Invalid
-from sync.codecs.envelope import CHUNK
+from sync.codecs.envelope import CHUNK, refuse
 from sync.errors import FileCode
 from sync.models import Exchange
 from sync.services.exchanges import open_file, size_of_file
@@ -24,20 +24,21 @@ MULTIPART: Final = "multipart/form-data"
 _MULTIPART_EXTRA: Final = 64 * 1024
 
 
-def receive(request: HttpRequest) -> AbstractContextManager[Upload]:
-    """The file in a request: its body, or the multipart field `file`. Raises `FileRefused`, `Invalid`."""
+def receive(request: HttpRequest, *, most: int | None = None) -> AbstractContextManager[Upload]:
+    """The file in a request: its body, or the multipart field `file`; of at most so many bytes, without a word
+    MAX_UPLOAD_BYTES. Raises `FileRefused`, `Invalid`."""
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdecimal() and int(length) > settings.MAX_UPLOAD_BYTES + _MULTIPART_EXTRA:
-        limit = settings.MAX_UPLOAD_BYTES
-        raise Invalid(f"The file has more than {limit} bytes.", code=FileCode.TOO_LARGE.value)
+    limit = min(most or settings.MAX_UPLOAD_BYTES, settings.MAX_UPLOAD_BYTES)
+    if length.isdecimal() and int(length) > limit + _MULTIPART_EXTRA:
+        raise refuse(FileCode.TOO_LARGE, f"The file has more than {limit} bytes.")
     if request.content_type == MULTIPART:
         file = request.FILES.get("file")
         if file is None:
             raise Invalid("The form has no file in its field 'file'.", code=FileCode.MALFORMED.value, where="file")
-        return receive_upload(file.chunks())
+        return receive_upload(file.chunks(), most=limit)
     if request.content_type not in BODY_TYPES:
         raise UnsupportedMediaType(request.content_type or "nothing")
-    return receive_upload(read_chunks(request))
+    return receive_upload(read_chunks(request), most=limit)
 
 
 def read_chunks(request: HttpRequest) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 
 from accounts.api.urls import ACCOUNT
-from sync.api import exchanges, servers
+from sync.api import exchanges, local_accounts, servers
 
 SERVER = f"{ACCOUNT}/onprem-servers/<uuid:uuid>"
 EXCHANGE = f"{ACCOUNT}/exchanges/<int:exchange>"
@@ -13,6 +13,8 @@ v1: list[URLPattern | URLResolver] = [
     path(SERVER, servers.ServerView.as_view()),
     path(f"{SERVER}/synchronizations", servers.SynchronizationsView.as_view()),
     path(f"{SERVER}/exchanges", exchanges.ServerExchangesView.as_view()),
+    path(f"{SERVER}/local-accounts", local_accounts.LocalAccountsView.as_view()),
+    path(f"{SERVER}/local-accounts/link", local_accounts.LocalAccountLinkView.as_view()),
     path(f"{SERVER}/rename", servers.ServerRenameView.as_view()),
     path(f"{SERVER}/remove", servers.ServerRemovalView.as_view()),
     path(EXCHANGE, exchanges.ExchangeView.as_view()),

@@ -20,6 +20,9 @@ SEPARATOR: Final = b"---\n"
 MAX_TRAILER: Final = 128 * 1024
 """More than a certificate and a signature can take (a scalar has 64 KiB at most)."""
 
+MAX_LINE: Final = 512 * 1024
+"""More than a scalar can take, written with six bytes for each of its own."""
+
 # YAML of real servers packs to a twentieth or so. A bomb reaches a thousand, and is caught after the first megabytes.
 _MOST_RATIO: Final = 200
 _RATIO_FROM: Final = 4 * 1024 * 1024
@@ -65,15 +68,20 @@ def unpack(chunks: Iterable[bytes], write: Callable[[bytes], object], *, most: i
 
     Raises `FileRefused`: TOO_LARGE, MALFORMED (empty, cut off, NUL), FORBIDDEN_YAML (a byte order mark).
     """
-    digest, size = hashlib.sha256(), 0
+    digest, size, line, of_line = hashlib.sha256(), 0, 1, 0
     for piece in _plain(iter(chunks)):
         if not size:
             _refuse_marks(piece)
         size += len(piece)
         if size > most:
             raise refuse(FileCode.TOO_LARGE, f"The file has more than {most} bytes.")
-        if b"\x00" in piece:
-            raise refuse(FileCode.MALFORMED, "The file holds NUL bytes; a file is UTF-8 text.")
+        if (place := piece.find(b"\x00")) >= 0:
+            line += piece.count(b"\n", 0, place)
+            raise refuse(FileCode.MALFORMED, "The file holds NUL bytes; a file is UTF-8 text.", line=line)
+        line += piece.count(b"\n")
+        of_line = len(piece) - end - 1 if (end := piece.rfind(b"\n")) >= 0 else of_line + len(piece)
+        if of_line > MAX_LINE:
+            raise refuse(FileCode.TOO_LARGE, "The line is longer than any value or comment may be.", line=line)
         digest.update(piece)
         write(piece)
     if not size:
@@ -190,7 +198,8 @@ def _inflate(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
                 raise refuse(FileCode.MALFORMED, "The gzip data is damaged.") from None
             pending = inflater.unconsumed_tail or inflater.unused_data
             unpacked += len(plain)
-            if unpacked > _RATIO_FROM and unpacked > packed * _MOST_RATIO:
+            taken = packed - len(pending)
+            if unpacked > _RATIO_FROM and unpacked > taken * _MOST_RATIO:
                 raise refuse(FileCode.TOO_LARGE, f"The gzip data unpacks to more than {_MOST_RATIO} times its size.")
             if plain:
                 yield plain

@@ -34,18 +34,18 @@ _STARTS: Final = (MappingStartEvent, SequenceStartEvent)
 
 
 class _Feed:
-    """The signed range of a file, counted since the last event."""
+    """The signed range of a file, counted since the last event, which began at `line`."""
 
     def __init__(self, file: Readable, length: int) -> None:
         file.seek(0)
-        self.file, self.left, self.since = file, length, 0
+        self.file, self.left, self.since, self.line = file, length, 0, 1
 
     def read(self, size: int = 4096, /) -> bytes:
         piece = self.file.read(min(size, self.left))
         self.left -= len(piece)
         self.since += len(piece)
         if self.since > _MOST_BETWEEN:
-            raise refuse(FileCode.TOO_LARGE, f"A value or comment is longer than {MAX_SCALAR} bytes.")
+            raise refuse(FileCode.TOO_LARGE, f"A value or comment is longer than {MAX_SCALAR} bytes.", line=self.line)
         return piece
 
 
@@ -130,5 +130,5 @@ class Events:
         self._feed.since = 0
         if event is None:
             raise refuse(FileCode.MALFORMED, "The content ends too early.", line=self.line)
-        self.line = event.start_mark.line + 1
+        self.line = self._feed.line = event.start_mark.line + 1
         return event

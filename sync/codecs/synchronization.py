@@ -183,6 +183,10 @@ class SynchronizationReader:
     def bytes_read(self) -> int:
         return self._reader.events.bytes_read
 
+    def raise_problems(self) -> None:
+        """Those of what was read so far, where the rest is not to be read."""
+        self._reader.raise_problems()
+
     def __iter__(self) -> Iterator[Item]:
         reader = self._reader
         values: dict[str, Any] = dict(check_opening(reader, REQUEST))

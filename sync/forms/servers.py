@@ -20,6 +20,18 @@ class RenameForm(PortalForm):
     name = forms.CharField(max_length=NAME_LIMIT)
 
 
+class LinkForm(PortalForm):
+    virtual_account = forms.ChoiceField(label="Virtual Account")
+
+    def __init__(self, *args: Any, virtual_accounts: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["virtual_account"] = forms.ChoiceField(
+            label=self.base_fields["virtual_account"].label,
+            help_text="Those that you may manage and to which no other of the server's is linked.",
+            choices=choices_of(virtual_accounts, empty="Choose a Virtual Account"),
+        )
+
+
 class RegistrationForm(PortalForm):
     """A registration file, of which `content` is kept between the steps; `problems` is what is wrong with it."""
 

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.models import SmartAccount, User, VirtualAccount
-from licensing.models import Origin
+from licensing.models import Origin, Snapshot
 from pki.models import Certificate, RootRequest, StoredKey
 from sync.querysets import OnPremServerQuerySet
 from sync.states import (
@@ -48,6 +48,13 @@ class OnPremServer(models.Model):
     overdue_told_at = models.DateTimeField(null=True)
     deadline_told_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(null=True)
+    held = models.OneToOneField(
+        Snapshot,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="what its files named in local accounts that are not linked",
+    )
 
     objects = OnPremServerQuerySet.as_manager()
 
@@ -131,3 +138,13 @@ class HostLock(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class KeyLock(models.Model):
+    """Locked while certificates for the key are recorded, so that two servers never share one, not even for an instant.
+    `digest` is the SHA-256 of its SubjectPublicKeyInfo."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+
+    def __str__(self) -> str:
+        return self.digest

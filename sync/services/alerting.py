@@ -42,6 +42,11 @@ def fetch_notices(limit: int) -> Sequence[Notice]:
 def describe_notice(row: Notice) -> Iterable[AlertChange]:
     """A synchronization, like the end or a new beginning, clears what was told before it."""
     server, kind = row.server, NoticeKind(row.kind)
+    if kind is NoticeKind.ACCOUNT_LINKED:
+        waits = LocalAccount.objects.filter(server=server, is_active=True, virtual_account__isnull=True).exists()
+        action = AlertAction.UPDATE if waits else AlertAction.CLEAR
+        yield _change(row, server, action, AlertType.AUTHORIZATION_PENDING, _params(server, kind))
+        return
     if kind is not NoticeKind.SYNCHRONIZED:
         yield _change(row, server, AlertAction.RAISE, RAISED_BY[kind], _params(server, kind))
         return
@@ -83,7 +88,7 @@ def _params(server: OnPremServer, kind: NoticeKind) -> Params:
         ended = Event.objects.filter(subject_type="onprem_server", subject_id=str(server.uuid), name="onprem.expired")
         last = ended.order_by("-pk").first()
         params["instances"] = int(last.data.get("instances", 0)) if last is not None else 0
-    if kind is NoticeKind.UNLINKED_ACCOUNT:
+    if kind in {NoticeKind.UNLINKED_ACCOUNT, NoticeKind.ACCOUNT_LINKED}:
         names = LocalAccount.objects.filter(server=server, is_active=True, virtual_account__isnull=True)
         params["accounts"] = ", ".join(names.order_by("name").values_list("name", flat=True)[:10])
     return params

@@ -1,7 +1,7 @@
 """The certificates of one server: asked for by its CSRs, issued by profile, given out in every file."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,7 +21,7 @@ from pki.services.revocation import revoke_certificates
 from pki.services.server_certificates import Issued, Wanted
 from pki.states import ProfileName, RevocationReason
 from sync.errors import FileCode, FileRefused, Problem
-from sync.models import HostLock, OnPremServer, ServerCertificate, ServerHost
+from sync.models import HostLock, KeyLock, OnPremServer, ServerCertificate, ServerHost
 from sync.states import CertificateKind, ServerState
 
 PROFILE_OF: Final = {
@@ -85,18 +85,17 @@ def is_own_host(host: str) -> bool:
 def refuse_shared_keys(orders: Iterable[Order], *, server: OnPremServer | None) -> None:
     """Each key is of one purpose and one server. Raises `FileRefused` (CSR_INVALID)."""
     seen: dict[str, CertificateKind] = {}
-    for order in orders:
-        if order.spki_der is None or order.kind is CertificateKind.LOCAL_SUB_CA:
-            continue  # the LCS key has two certificates: its identity's and its authority's
-        digest = digest_key(order.spki_der)
+    for digest, order in _list_keys(orders):
         if digest in seen:
             raise _invalid(_csr_key(order.kind), "Its key is also in another CSR of this file; make one key for each.")
         seen[digest] = order.kind
-    others = ServerCertificate.objects.filter(csr_key_digest__in=seen)
-    if server is not None:
-        others = others.exclude(server=server)
-    taken = set(others.values_list("csr_key_digest", flat=True))
-    taken |= set(InstanceKey.objects.filter(public_key_digest__in=seen).values_list("public_key_digest", flat=True))
+    taken = set(InstanceKey.objects.filter(public_key_digest__in=seen).values_list("public_key_digest", flat=True))
+    used = ServerCertificate.objects.filter(csr_key_digest__in=seen).exclude(kind=CertificateKind.LOCAL_SUB_CA)
+    for digest, holder, kind in used.values_list("csr_key_digest", "server", "kind"):
+        if server is None or holder != server.pk:
+            taken.add(digest)
+        elif kind != seen[digest]:
+            raise _invalid(_csr_key(seen[digest]), "Its key has another purpose on this server; make one key for each.")
     for digest, kind in seen.items():
         if digest in taken:
             raise _invalid(_csr_key(kind), "Its key is already used by another server or product.")
@@ -114,8 +113,9 @@ def issue_batch(orders: Sequence[Order], *, now: datetime) -> Batch:
 
 def store_batch(batch: Batch, *, server: OnPremServer, now: datetime) -> None:
     """Record the certificates as the server's, in the caller's transaction. Raises `FileRefused` (CSR_INVALID) for a
-    name that another Smart Account got since it was asked for."""
+    name that another Smart Account, or a key that another server got since it was asked for."""
     _lock_hosts(batch.orders, server)
+    _lock_keys(batch.orders, server)
     recorded = server_certificates.record_issued(batch.issued, now=now)
     ServerCertificate.objects.bulk_create(
         ServerCertificate(
@@ -146,6 +146,26 @@ def _lock_hosts(orders: Iterable[Order], server: OnPremServer) -> None:
     HostLock.objects.bulk_create([HostLock(name=name) for name in names], ignore_conflicts=True)
     for name in HostLock.objects.select_for_update().filter(name__in=names).order_by("name"):
         _refuse_held_hosts([name.name], smart_account_id=server.smart_account_id, key=keys[name.name])
+
+
+def _lock_keys(orders: Iterable[Order], server: OnPremServer) -> None:
+    """The same for its keys; those that it has certificates for were asked about when it got the first of them."""
+    known = ServerCertificate.objects.filter(server=server).exclude(csr_key_digest="").order_by()
+    own = set(known.values_list("csr_key_digest", flat=True).distinct())
+    new = {digest: order for digest, order in _list_keys(orders) if digest not in own}
+    if not new:
+        return
+    KeyLock.objects.bulk_create([KeyLock(digest=digest) for digest in sorted(new)], ignore_conflicts=True)
+    list(KeyLock.objects.select_for_update().filter(digest__in=new).order_by("digest"))
+    refuse_shared_keys(new.values(), server=server)
+
+
+def _list_keys(orders: Iterable[Order]) -> Iterator[tuple[str, Order]]:
+    """(digest, order) of each key that a CSR brought. The LCS key has two certificates, its identity's and its
+    authority's: it is named once."""
+    for order in orders:
+        if order.spki_der is not None and order.kind is not CertificateKind.LOCAL_SUB_CA:
+            yield digest_key(order.spki_der), order
 
 
 def _refuse_held_hosts(hosts: Sequence[str], *, smart_account_id: int, key: str) -> None:

@@ -30,10 +30,11 @@ from sync.services.certificates import Batch, Order
 from sync.services.changes import ChangeList
 from sync.services.conversions import convert_kept, describe_conversions, list_results
 from sync.services.differences import describe_difference
+from sync.services.linking import hold_unlinked, release_accounts
 from sync.services.local_accounts import link_accounts
 from sync.services.receiving import Upload
 from sync.services.servers import actor_of_server, lock_server, record, require, tell
-from sync.services.staging import Staged, drop_staged, stage_file
+from sync.services.staging import Staged, check_beginning, drop_staged, stage_file
 from sync.services.storage import StoredFile, store_file
 from sync.services.usage_reports import take_usage_reports
 from sync.services.verification import check_order, verify_signature
@@ -106,7 +107,8 @@ def synchronize(
     in_background = in_background or upload.plain.size > DIRECT_UP_TO
     if not dry_run and server.state == ServerState.REGISTERED and (same := _find_same(server, upload, in_background)):
         return same
-    verify_signature(server=server, file=upload.file, envelope=upload.envelope, now=now)
+    check = check_beginning if in_background else verify_signature
+    check(server=server, file=upload.file, envelope=upload.envelope, now=now)
     keeper = None if in_background else Keeper(0, now)
     exchange = _open(actor, server, upload, dry_run, keeper, now)
     if keeper is None:
@@ -134,7 +136,7 @@ def process_exchange(*, exchange: Exchange, keeper: Keeper, now: datetime) -> Ex
         server=server, exchange=exchange, file=file, envelope=envelope, beat=keeper.beat, now=now
     )
     orders = _orders(server, header)
-    certificates.refuse_shared_keys(orders[1:], server=server)
+    certificates.refuse_shared_keys(orders, server=server)
     batch = None if exchange.is_dry_run else certificates.issue_batch(orders, now=now)
     keeper.start_applying()
     work = _Import(exchange, keeper, staged, header, batch, now)
@@ -206,6 +208,8 @@ class _Import:
             generated=generated,
             now=self.now,
         )
+        if not full:
+            release_accounts(server=server, snapshot_id=snapshot.pk, linked=linked)
         licensing_staging.link_accounts(snapshot_id=snapshot.pk, virtual_accounts=linked.virtual_accounts)
         outcome = apply_snapshot(
             actor=actor_of_server(server),
@@ -217,6 +221,7 @@ class _Import:
         )
         for each in outcome.marked:
             changes.add_marked(each)
+        hold_unlinked(server=server, snapshot_id=snapshot.pk, linked=linked, full=full, now=self.now)
         self.conversions = convert_kept(server=server, exchange=self.exchange, now=self.now)
         difference = describe_difference(outcome=outcome, linked=linked, full=full, now=self.now)
         difference["conversions"] = describe_conversions(self.conversions)

@@ -18,9 +18,12 @@ from sync.states import NoticeKind
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Where each account of the file goes, by its position; None where it is held unlinked."""
+    """Where each account of the file goes, by its position; None where it is held unlinked. `numbers` are our own of
+    them, `released` those that were held until now, both by position."""
 
     virtual_accounts: Mapping[int, int | None]
+    numbers: Mapping[int, int]
+    released: Mapping[int, int]
     created: Sequence[str]
     unlinked: Sequence[str]
     renamed: Sequence[str]
@@ -56,18 +59,22 @@ def link_accounts(
     active instances by position. The server is locked."""
     linker = _Linker(server, generated, now)
     found: dict[int, int | None] = {}
+    numbers: dict[int, int] = {}
+    released: dict[int, int] = {}
     for account in accounts:
         row = linker.link(account)
+        if row.pk in linker.waiting and row.virtual_account_id is not None:
+            released[account.position] = row.pk
         row.is_active, row.instance_count = True, counts.get(account.position, 0) or (0 if full else row.instance_count)
         row.save()
-        found[account.position] = row.virtual_account_id
+        found[account.position], numbers[account.position] = row.virtual_account_id, row.pk
     if full:
         named = [account.id for account in accounts]
         gone = LocalAccount.objects.filter(server=server, is_announced=False).exclude(local_id__in=named)
         gone.update(is_active=False, instance_count=0)
     if linker.unlinked:
         tell(server, NoticeKind.UNLINKED_ACCOUNT, now)
-    return Linked(found, linker.created, linker.unlinked, linker.renamed)
+    return Linked(found, numbers, released, linker.created, linker.unlinked, linker.renamed)
 
 
 class _Linker:
@@ -77,6 +84,8 @@ class _Linker:
         self.created: list[str] = []
         self.unlinked: list[str] = []
         self.renamed: list[str] = []
+        waiting = LocalAccount.objects.filter(server=server, virtual_account__isnull=True)
+        self.waiting = frozenset(waiting.values_list("pk", flat=True))
 
     def link(self, account: Account) -> LocalAccount:
         rows = LocalAccount.objects.select_related("virtual_account").filter(server=self.server)

@@ -15,7 +15,7 @@ _ENOUGH: Final = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`time_left` is None where nothing can be said yet; `ahead` counts earlier open files of the same server."""
+    """`time_left` is None where nothing can be said, yet or any more; `ahead` counts earlier open files."""
 
     state: ExchangeState
     bytes_read: int
@@ -51,5 +51,6 @@ def _time_left(exchange: Exchange, state: ExchangeState, now: datetime) -> timed
         return max(timedelta(0), reading * (1 + APPLYING_SHARE) - spent)
     if state is ExchangeState.APPLYING and exchange.held_until is not None:
         began = exchange.held_until - HOLD_WHILE_APPLYING
-        return max(timedelta(0), (began - exchange.started_at) * APPLYING_SHARE - (now - began))
+        left = (began - exchange.started_at) * APPLYING_SHARE - (now - began)
+        return left if left > timedelta(0) else None
     return None

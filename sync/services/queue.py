@@ -18,7 +18,7 @@ from cssm.common.permissions import Permission
 from licensing.models import Snapshot
 from licensing.services.devices.staging import discard_snapshot
 from sync.errors import problems_of
-from sync.models import Exchange, ExchangePart, KeptRequest
+from sync.models import Exchange, ExchangePart, KeptRequest, OnPremServer
 from sync.models.exchanges import FILES_KEPT_FOR
 from sync.services.imports import HOLD, WORK_TASK, Interrupted, Keeper, process_exchange
 from sync.services.servers import require
@@ -69,7 +69,8 @@ def delete_old_files(*, now: datetime, limit: int = 500) -> int:
         ExchangePart.objects.filter(exchange__in=ids).delete()
         Exchange.objects.filter(pk__in=ids).update(files_deleted_at=now)
     used = Exchange.objects.filter(snapshot=OuterRef("pk"))
-    orphans = Snapshot.objects.filter(created_at__lte=now - ORPHANED_AFTER).exclude(Exists(used))
+    held = OnPremServer.objects.filter(held=OuterRef("pk"))
+    orphans = Snapshot.objects.filter(created_at__lte=now - ORPHANED_AFTER).exclude(Exists(used)).exclude(Exists(held))
     for snapshot_id in list(orphans.values_list("pk", flat=True)[:limit]):
         with transaction.atomic():
             discard_snapshot(snapshot_id=snapshot_id)

@@ -15,6 +15,7 @@ from cssm.common.jobs import nudge
 from cssm.common.permissions import Permission
 from licensing.services.devices.apply_snapshot import end_origin
 from licensing.services.devices.origins import Reporter
+from licensing.services.devices.staging import discard_snapshot
 from pki.states import RevocationReason
 from sync.codecs.registration import NAME_LIMIT
 from sync.errors import FileCode
@@ -104,9 +105,12 @@ def end_server(*, actor: Actor, server: OnPremServer, event: str, now: datetime)
     )
     revoke_all(server=server, reason=RevocationReason.CESSATION, now=now)
     LocalAccount.objects.filter(server=server).update(is_active=False, instance_count=0)
+    if server.held_id is not None:
+        discard_snapshot(snapshot_id=server.held_id)
+    server.held = None
     server.state, server.removed_at = ServerState.REMOVED, now
     server.overdue_told_at = server.deadline_told_at = None
-    server.save(update_fields=["state", "removed_at", "overdue_told_at", "deadline_told_at"])
+    server.save(update_fields=["state", "removed_at", "held", "overdue_told_at", "deadline_told_at"])
     record(actor, server, event, {"instances": outcome.removed_count}, now)
     tell(server, NoticeKind.SYNCHRONIZED, now)
 

@@ -27,6 +27,7 @@ from sync.services.verification import check_header, verify_signature
 
 CHUNK: Final = 2_000
 _KEPT_CHUNK: Final = 100
+BEGINNING: Final = 1024 * 1024
 # From so many rows on, what the planner believes of them matters.
 MANY: Final = 1_000
 
@@ -42,6 +43,44 @@ class Staged:
     header: Header | None = None
     accounts: list[Account] = field(default_factory=list)
     instances: int = 0
+
+
+class _Enough(Exception):
+    """As much was read as was to be."""
+
+
+class _Beginning:
+    """The first megabyte of a file."""
+
+    def __init__(self, file: Readable) -> None:
+        self.file, self.left = file, BEGINNING
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self.file.seek(offset, whence)
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self.left <= 0:
+            raise _Enough
+        piece = self.file.read(size)
+        self.left -= len(piece)
+        return piece
+
+
+def check_beginning(*, server: OnPremServer, file: Readable, envelope: Envelope, now: datetime) -> None:
+    """Whatever can be told of a large file at once: who signed it, its header, its turn, what is wrong near its start.
+
+    Raises `FileRefused`, `FileConflict`.
+    """
+    signer = verify_signature(server=server, file=file, envelope=envelope, now=now)
+    reader = SynchronizationReader(_Beginning(file), envelope.content_length)
+    is_first = True
+    try:
+        for item in reader:
+            if isinstance(item, Header) and is_first:
+                check_header(server=server, header=item, signer=signer, now=now)
+                is_first = False
+    except _Enough:
+        reader.raise_problems()
 
 
 def stage_file(

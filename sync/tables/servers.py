@@ -23,7 +23,14 @@ class ServerTable(Table):
     key = "onprem-servers"
     caption = "On-Prem Accounts"
     fixed = ("name",)
-    hidden = ("removal_due_at", "uuid", "ssms_version", "registered_at", "three_tier", "three_tier_due_at")
+    hidden: tuple[str, ...] = (
+        "removal_due_at",
+        "uuid",
+        "ssms_version",
+        "registered_at",
+        "three_tier",
+        "three_tier_due_at",
+    )
     empty_title = "No on-prem license servers"
     empty_hint = (
         "An on-prem license server manages products that may not connect to the outside. Let it write a registration"
@@ -74,11 +81,17 @@ class ServerTable(Table):
     def render_three_tier(self, record: OnPremServer) -> str:
         return gettext(RootRequestState(record.three_tier.state).label) if record.three_tier else "–"
 
+    def render_three_tier_due_at(self, record: OnPremServer) -> SafeString | str:
+        waiting = record.three_tier
+        if waiting is None or waiting.state != RootRequestState.WAITING:
+            return "–"
+        return count_down(waiting.due_at, self.now)
+
 
 class OperatorServerTable(ServerTable):
     """Of all accounts, with what is to be decided about their 3-tier certificates."""
 
-    hidden = ("virtual_account", "ssms_version", "uuid", "removal_due_at", "licenses", "devices")
+    hidden = ("virtual_account", "ssms_version", "uuid", "next_due", "removal_due_at", "licenses", "devices")
     empty_hint = "Customers register them in the portal."
 
     smart_account = Column(accessor="smart_account__domain", verbose_name="Smart Account")

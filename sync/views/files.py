@@ -1,5 +1,6 @@
 """The file inbox: files of many on-prem servers at once, each told what became of it, and all that came before."""
 
+from collections import Counter
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
@@ -79,7 +80,12 @@ class FileInbox(AccountView, TableView):
         return super().get(request, *args, **kwargs)
 
     def render(self, template: str = "", context: dict[str, Any] | None = None, **options: Any) -> Any:
-        more = {"received": getattr(self, "received", []), "nothing_chosen": getattr(self, "nothing_chosen", False)}
+        received: list[ShownFile] = getattr(self, "received", [])
+        more = {
+            "received": received,
+            "tally": count_outcomes(received),
+            "nothing_chosen": getattr(self, "nothing_chosen", False),
+        }
         return super().render(template, {**more, **(context or {})}, **options)
 
     def _take(self, file: Any, *, in_background: bool) -> ShownFile:
@@ -95,6 +101,13 @@ class FileInbox(AccountView, TableView):
         badge, message = tell_outcome(received)
         url = exchange_url(self.account_url, received.exchange) if received.exchange is not None else ""
         return ShownFile(received, badge, message, url)
+
+
+def count_outcomes(shown: list[ShownFile]) -> str:
+    """ "15 files: 7 Applied · 8 Refused"; nothing of none."""
+    counts = Counter(file.badge.label for file in shown)
+    parts = " · ".join(f"{number} {label}" for label, number in counts.items())
+    return f"{len(shown)} file{'' if len(shown) == 1 else 's'}: {parts}" if shown else ""
 
 
 def tell_outcome(received: Received) -> tuple[Badge, str]:

@@ -1,15 +1,21 @@
-"""What is done to one on-prem server: renamed, removed."""
+"""What is done to one on-prem server: renamed, one of its Virtual Accounts linked, removed."""
 
 from typing import Any
 
 from django import forms
 from django.db.models import Sum
+from django.utils.functional import cached_property
 
+from accounts.models import VirtualAccount
+from cssm.common.errors import NotFound
 from cssm.common.permissions import Permission
 from cssm.common.views import ConfirmAction, Crumb, FormAction
 from licensing.models import Usage
-from sync.forms.servers import RenameForm
+from licensing.services.devices.held import count_held
+from sync.forms.servers import LinkForm, RenameForm
+from sync.models import LocalAccount
 from sync.services.holdings import describe_shared
+from sync.services.linking import link_account, list_linkable
 from sync.services.servers import remove_server, rename_server
 from sync.views.servers import ServerView
 
@@ -35,6 +41,49 @@ class RenameServer(ServerAction, FormAction):
     def perform(self, form: forms.Form) -> str:
         rename_server(actor=self.actor, server=self.server, name=form.cleaned_data["name"], now=self.now)
         return "The server was renamed."
+
+
+class LinkAccount(ServerAction, FormAction):
+    """A Virtual Account of the server that no file could link; what its products use counts at once."""
+
+    form_class = LinkForm
+    submit_label = "Link"
+
+    @cached_property
+    def local_account(self) -> LocalAccount:
+        found = LocalAccount.objects.filter(server=self.server, pk=self.kwargs["local"], is_active=True).first()
+        if found is None:
+            raise NotFound("The server has no such Virtual Account.")
+        return found
+
+    @cached_property
+    def virtual_accounts(self) -> dict[str, VirtualAccount]:
+        return {str(row.pk): row for row in list_linkable(actor=self.actor, server=self.server)}
+
+    def get_page_title(self) -> str:
+        return f"Link “{self.local_account.name}”"
+
+    def get_explanation(self) -> str:
+        count = count_held(held_id=self.server.held_id).get(self.local_account.pk, 0)
+        return (
+            f"Its {count:,} product instance{'' if count == 1 else 's'}, as the last files named them, count in the"
+            " Virtual Account that you choose from now on. The server takes over its name with the next response."
+        )
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {"virtual_accounts": [(key, row.name) for key, row in self.virtual_accounts.items()]}
+
+    def perform(self, form: forms.Form) -> str:
+        chosen = self.virtual_accounts[form.cleaned_data["virtual_account"]]
+        count = link_account(
+            actor=self.actor,
+            server=self.server,
+            local_id=self.local_account.local_id,
+            virtual_account=chosen,
+            now=self.now,
+        )
+        counted = f"{count:,} product instance{'' if count == 1 else 's'}"
+        return f"“{self.local_account.name}” is linked to {chosen.name}, with {counted}."
 
 
 class RemoveServer(ServerAction, ConfirmAction):

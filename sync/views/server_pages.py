@@ -12,9 +12,11 @@ from cssm.common.permissions import Permission
 from cssm.common.table_views import ChoiceFilter, TableFilter, TableView
 from cssm.common.views import PageView
 from licensing.models import ProductInstance, Usage
+from licensing.services.devices.held import count_held
 from licensing.views.instances import InstanceFilter
 from sync.models import Exchange, LocalAccount
 from sync.services.holdings import describe_shared, list_certificates
+from sync.services.linking import list_local_accounts
 from sync.states import ExchangeKind, ExchangeState, ServerState
 from sync.tables.exchanges import ExchangeTable
 from sync.tables.servers import ServerInstanceTable, count_down
@@ -30,6 +32,7 @@ class ServerPage(ServerTab, PageView):
     def get_context(self) -> dict[str, Any]:
         server, may_manage = self.server, self.may(Permission.MANAGE_ASSETS)
         deadline = server.deadline_at(self.now)
+        local_accounts = self._local_accounts()
         return {
             **super().get_context(),
             "health": server.health_at(self.now),
@@ -38,7 +41,9 @@ class ServerPage(ServerTab, PageView):
             "facts": self._facts(),
             **self.get_three_tier(),
             "certificates": list_certificates(server),
-            "local_accounts": self._local_accounts(),
+            "local_accounts": local_accounts,
+            "unlinked": sum(row.virtual_account_id is None for row, _, _ in local_accounts),
+            "held_count": sum(held for _, _, held in local_accounts),
             "shared": describe_shared(server),
             "is_registered": server.state == ServerState.REGISTERED,
             "may_manage": may_manage,
@@ -55,12 +60,11 @@ class ServerPage(ServerTab, PageView):
             ("Version of the server", server.ssms_version or "not told yet"),
         ]
 
-    def _local_accounts(self) -> list[tuple[LocalAccount, VirtualAccount | None]]:
-        """Each with the Virtual Account it is linked to, if the person may see that one."""
-        rows = LocalAccount.objects.filter(server=self.server, is_active=True).order_by("name", "pk")
-        seen = VirtualAccount.objects.visible_to(self.actor).filter(smart_account=self.smart_account)
-        known = seen.in_bulk([row.virtual_account_id for row in rows if row.virtual_account_id is not None])
-        return [(row, known.get(row.virtual_account_id or 0)) for row in rows]
+    def _local_accounts(self) -> list[tuple[LocalAccount, VirtualAccount | None, int]]:
+        """Each with the Virtual Account it is linked to, if the person may see that one, and what is held of it."""
+        held = count_held(held_id=self.server.held_id)
+        rows = list_local_accounts(actor=self.actor, server=self.server)
+        return [(row, seen, held.get(row.pk, 0)) for row, seen in rows]
 
 
 class ServerCertificateFile(ServerView):

@@ -14,8 +14,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
+from cssm.common.errors import Forbidden
 from licensing.models import License, LicenseFamily, ProductInstance
 from sync.models import Exchange, OnPremServer
+from sync.services.imports import synchronize
 from sync.services.queue import work_exchanges
 from tests.api.conftest import BASE, Caller
 from tests.authorities import prepare_authorities
@@ -133,6 +135,7 @@ def test_other_types_and_too_large_files_are_refused(server: Server, va_user: Ca
     settings.MAX_UPLOAD_BYTES = 1000
     answer = va_user.post(path_of(server), raw=data, content_type=YAML)
     assert (answer.status_code, answer.json()["code"]) == (413, "TOO_LARGE")
+    assert [row["code"] for row in answer.json()["errors"]] == ["TOO_LARGE"]
     assert (
         va_user.post(path_of(server), raw=b"--x--", content_type="multipart/form-data; boundary=x").status_code == 400
     )
@@ -221,6 +224,42 @@ def test_refusals_dry_runs_and_files_in_the_background_are_kept_with_their_key(
     refused = [va_user.post(path_of(server), raw=stale, content_type=YAML, key="k3") for _ in range(2)]
     assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(409, "STALE_FILE")] * 2
     assert refused[0].content == refused[1].content
+
+
+def test_two_files_at_once_under_one_key_are_told_apart(
+    server: Server, va_user: Caller, now: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    """The second comes while the first is still worked on."""
+    first = server.synchronization(account(1, "Engineering", instance(7)), generated="2026-03-02T09:31:00Z")
+    second = server.synchronization(account(1, "Engineering", instance(8)), generated="2026-03-02T09:32:00Z")
+    meanwhile: list[int] = []
+
+    def send_the_second(**options: Any) -> Exchange:
+        monkeypatch.setattr("sync.api.servers.synchronize", synchronize)
+        answer = va_user.post(path_of(server), raw=second, content_type=YAML, key="k")
+        meanwhile.append(answer.status_code)
+        assert answer.json()["code"] == "IDEMPOTENCY_KEY_REUSED"
+        return synchronize(**options)
+
+    monkeypatch.setattr("sync.api.servers.synchronize", send_the_second)
+    assert va_user.post(path_of(server), raw=first, content_type=YAML, key="k").status_code == 200
+    assert meanwhile == [422]
+    assert list(ProductInstance.objects.values_list("external_id", flat=True)) == ["7"]
+
+
+def test_a_key_is_free_again_where_its_call_got_no_final_answer(
+    server: Server, va_user: Caller, viewer: Caller, now: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    first = server.synchronization(account(1, "Engineering", instance(7)), generated="2026-03-02T09:31:00Z")
+    second = server.synchronization(account(1, "Engineering", instance(8)), generated="2026-03-02T09:32:00Z")
+
+    def refuse(**options: Any) -> Exchange:
+        raise Forbidden("Not now.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sync.api.servers.synchronize", refuse)
+        assert va_user.post(path_of(server), raw=first, content_type=YAML, key="k").status_code == 403
+    assert va_user.post(path_of(server), raw=second, content_type=YAML, key="k").status_code == 200
 
 
 def test_a_registration_sent_again_with_its_key_is_answered_alike(va_user: Caller):

@@ -34,7 +34,7 @@ from licensing.models import (
 from licensing.services.devices.tokens import create_token
 from pki.services import vault
 from pki.services.authorities import bootstrap_authorities
-from sync.models import Exchange, OnPremServer
+from sync.models import Exchange, LocalAccount, OnPremServer
 from tests.api.conftest import obtain_token
 from tests.architecture.permission_table import ACCOUNT, API, OTHER_PREFIXES, PUBLIC, ROUTES
 from tests.conftest import NOW
@@ -134,6 +134,7 @@ def world(
         **here, server=server, kind="synchronization", state="applied", digest="x", size=0, created_at=NOW,
         created_by_kind="system", finished_at=NOW,
     )  # fmt: skip
+    local = LocalAccount.objects.create(smart_account=acme, server=server, local_id="1", name="x", named_at=NOW)
     meter = Meter.objects.create(smart_account=acme, udi="P:S", tag="tag")
     upload = RumUpload.objects.create(
         **here, channel="upload", created_at=NOW, created_by_kind="system", results=[{"virtual_account": engineering.pk,
@@ -151,7 +152,7 @@ def world(
         "alert": alert.pk, "request": request.pk, "wanted": wanted.pk, "address": address.pk, "client": client.pk,
         "membership": membership.pk, "va": engineering.pk, "tag": tag.pk, "record": record.pk, "line": line.pk,
         "transfer": transfer.pk, "family": family.pk, "license": license.pk, "code": code.pk,
-        "server": server.uuid, "exchange": exchange.pk,
+        "server": server.uuid, "exchange": exchange.pk, "local": local.pk,
         "upload": upload.pk, "report": report.pk,
     }  # fmt: skip
 
@@ -175,6 +176,7 @@ def address_of(route: str, world: dict[str, Any]) -> str:
         "<int:code>": world["code"],
         "<uuid:uuid>": world["server"],
         "<int:exchange>": world["exchange"],
+        "<int:local>": world["local"],
         "<slug:key>": "sub_ca_cert",
         "<int:upload>": world["upload"],
         "<int:report>": world["report"],

@@ -8,13 +8,14 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from accounts.models import SmartAccount, User, VirtualAccount
 from accounts.services.actors import actor_for_user
 from cssm.common.errors import DomainError
 from licensing.models import License, LicenseFamily, Pool, ProductInstance
 from licensing.services.pools.rebuild import check_pools
-from sync.models import Exchange, ServerHost
+from sync.models import Exchange, ServerCertificate, ServerHost
 from sync.services import certificates, imports
 from sync.states import ExchangeState
 from tests.authorities import prepare_authorities
@@ -118,24 +119,13 @@ def test_two_servers_at_once_do_not_wait_for_each_other_and_count_one_product_on
     assert check_pools(now=now) == []
 
 
-def test_of_two_customers_who_ask_for_one_host_name_at_once_one_gets_it(
-    plant: Plant, umbrella: SmartAccount, mallory: User, now: datetime, monkeypatch: pytest.MonkeyPatch
-):
-    keys, gate, issue = load_keys(), Barrier(2), certificates.issue_batch
-    own = VirtualAccount.objects.get(smart_account=umbrella)
-    askers = [
-        Plant(
-            actor, account, now, uuid=f"{digit * 8}-1111-4111-8111-111111111111", host="shared.example",
-            key=keys[first], tg_key=keys[first + 1], ssms_key=keys[first + 2],
-        )
-        for digit, actor, account, first in (
-            ("1", plant.actor, plant.virtual_account, 0), ("2", actor_for_user(mallory), own, 3),
-        )
-    ]  # fmt: skip
+def register_at_once(askers: list[Plant], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What each is answered, when all had their names and keys found free before the first was given any."""
+    gate, issue = Barrier(len(askers)), certificates.issue_batch
 
     def issue_and_wait(*args: Any, **options: Any) -> Any:
         batch = issue(*args, **options)
-        gate.wait(timeout=60)  # both have been told that the name is free
+        gate.wait(timeout=60)
         return batch
 
     def register(asker: Plant) -> str:
@@ -145,7 +135,74 @@ def test_of_two_customers_who_ask_for_one_host_name_at_once_one_gets_it(
             return error.code
         return "registered"
 
-    monkeypatch.setattr(certificates, "issue_batch", issue_and_wait)
-    answers = run_at_once(*[partial(register, asker) for asker in askers])
-    assert sorted(answers) == ["CSR_INVALID", "registered"]
-    assert ServerHost.objects.filter(name="shared.example").values("smart_account").distinct().count() == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates, "issue_batch", issue_and_wait)
+        return run_at_once(*[partial(register, asker) for asker in askers])
+
+
+@pytest.fixture
+def for_one_name(plant: Plant, umbrella: SmartAccount, mallory: User, now: datetime) -> list[Plant]:
+    """Two servers of two customers."""
+    keys, own = load_keys(), VirtualAccount.objects.get(smart_account=umbrella)
+    return [
+        Plant(
+            actor, account, now, uuid=f"{digit * 8}-1111-4111-8111-111111111111", host="shared.example",
+            key=keys[first], tg_key=keys[first + 1], ssms_key=keys[first + 2],
+        )
+        for digit, actor, account, first in (
+            ("1", plant.actor, plant.virtual_account, 0), ("2", actor_for_user(mallory), own, 3),
+        )
+    ]  # fmt: skip
+
+
+def holders_of_the_name() -> int:
+    return ServerHost.objects.filter(name="shared.example").values("smart_account").distinct().count()
+
+
+def test_of_two_customers_who_ask_for_one_host_name_at_once_one_gets_it(
+    for_one_name: list[Plant], monkeypatch: pytest.MonkeyPatch
+):
+    assert sorted(register_at_once(for_one_name, monkeypatch)) == ["CSR_INVALID", "registered"]
+    assert holders_of_the_name() == 1
+
+
+def test_without_the_lock_of_host_names_two_customers_get_one(
+    for_one_name: list[Plant], monkeypatch: pytest.MonkeyPatch
+):
+    """The positive control."""
+    monkeypatch.setattr(certificates, "_lock_hosts", lambda *_: None)
+    assert register_at_once(for_one_name, monkeypatch) == ["registered"] * 2
+    assert holders_of_the_name() == 2
+
+
+@pytest.fixture
+def for_one_key(plant: Plant, engineering: VirtualAccount, now: datetime) -> list[Plant]:
+    """Two servers of one customer, the TG key of one being the SSMS key of the other."""
+    keys = load_keys()
+    return [
+        Plant(
+            plant.actor, engineering, now, uuid=f"{digit * 8}-1111-4111-8111-111111111111", host=f"p{digit}.example",
+            key=keys[first], tg_key=keys[tg], ssms_key=keys[ssms],
+        )
+        for digit, first, tg, ssms in (("1", 0, 1, 2), ("2", 3, 4, 1))
+    ]  # fmt: skip
+
+
+def servers_with_a_key_of_both(askers: list[Plant]) -> int:
+    spki = askers[0].server.tg_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    rows = ServerCertificate.objects.filter(csr_key_digest=certificates.digest_key(spki))
+    return rows.values("server").distinct().count()
+
+
+def test_of_two_servers_with_one_key_at_once_one_is_registered(
+    for_one_key: list[Plant], monkeypatch: pytest.MonkeyPatch
+):
+    assert sorted(register_at_once(for_one_key, monkeypatch)) == ["CSR_INVALID", "registered"]
+    assert servers_with_a_key_of_both(for_one_key) == 1
+
+
+def test_without_the_lock_of_keys_two_servers_share_one(for_one_key: list[Plant], monkeypatch: pytest.MonkeyPatch):
+    """The positive control."""
+    monkeypatch.setattr(certificates, "_lock_keys", lambda *_: None)
+    assert register_at_once(for_one_key, monkeypatch) == ["registered"] * 2
+    assert servers_with_a_key_of_both(for_one_key) == 2

@@ -14,7 +14,7 @@ from accounts.models import SmartAccount, User, VirtualAccount
 from accounts.services.actors import actor_for_user
 from licensing.models import License, ProductInstance
 from sync.models import Exchange
-from sync.services import imports
+from sync.services import imports, staging
 from sync.services.imports import Keeper
 from sync.services.queue import delete_old_files, work_exchanges
 from sync.states import ExchangeState
@@ -310,8 +310,9 @@ def test_what_is_applied_is_not_cancelled_any_more(alice_client: Client, registe
 
 
 def test_a_refused_file_shows_line_key_code_and_message(
-    alice_client: Client, registered: Plant, license: License, now: datetime
+    alice_client: Client, registered: Plant, license: License, now: datetime, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(staging, "BEGINNING", 0)
     content = registered.server.synchronization_content(many(2).replace("quantity: 1", "quantity: 0x1", 1))
     exchange = registered.upload(sign(content, registered.server.key, registered.server.id_cert), in_background=True)
     work_exchanges(now=now)

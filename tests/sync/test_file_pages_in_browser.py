@@ -67,6 +67,7 @@ def test_files_are_dropped_compared_applied_and_shown(page: Page, registered: Pl
     results = page.get_by_role("list").filter(has_text="plant7.yaml")
     expect(results).to_contain_text("39 added, 0 removed, 0 changed")
     expect(results).to_contain_text("SIGNATURE_INVALID")
+    expect(page.locator("[data-upload-tally]")).to_have_text("2 files: 1 Compared, not applied · 1 Refused")
     expect(page.get_by_role("table", name="Files")).to_contain_text("only compared")
     check(page)
     page.get_by_role("link", name="What it would change").click()

@@ -10,9 +10,10 @@ from django.db import OperationalError
 from django.db.backends.utils import CursorWrapper
 
 from cssm.common.actor import Actor
-from cssm.common.errors import Conflict
+from cssm.common.errors import Conflict, DomainError
 from licensing.models import License, ProductInstance, Snapshot, StagedInstance, StagedUse, Usage
 from licensing.services.pools.rebuild import check_pools
+from sync.errors import problems_of
 from sync.models import Exchange, ExchangePart
 from sync.services import imports, queue, staging
 from sync.services.imports import Keeper
@@ -74,7 +75,28 @@ def test_the_same_bytes_again_while_they_wait_are_the_same_exchange(
     assert Exchange.objects.applied().filter(kind="synchronization").count() == 1
 
 
-def test_a_bad_file_ends_refused_with_what_is_wrong(registered: Plant, license: License, in_use: InUse, now: datetime):
+def test_a_file_that_is_bad_at_its_beginning_is_refused_at_once_however_large(registered: Plant, license: License):
+    registered.synchronize(many(3))
+    server = registered.server
+    row = instance(1, uses={"tag_a": 1})
+    rest = "".join(instance(n) for n in range(2, 20_000))
+    for content, code in (
+        (server.synchronization_content(account(1, "E", row, rest), generated="2026-03-02T09:00:00Z"), "STALE_FILE"),
+        (server.synchronization_content(account(1, "E", row.replace("y: 1", "y: 0x1"), rest), full=True,
+                                        generated="2026-03-02T11:00:00Z"), "WRONG_TYPE"),
+        (server.synchronization_content(generated="2026-03-02T11:00:00Z", more=":ssms_csr: |\n" + "  x\n" * 400_000),
+         "TOO_LARGE"),
+    ):  # fmt: skip
+        with pytest.raises(DomainError) as caught:
+            registered.upload(sign(content, server.key, server.id_cert), in_background=True)
+        assert [row["code"] for row in problems_of(caught.value)] == [code]
+    assert Exchange.objects.filter(kind="synchronization").count() == 1
+
+
+def test_a_bad_file_ends_refused_with_what_is_wrong(
+    registered: Plant, license: License, in_use: InUse, now: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(staging, "BEGINNING", 0)
     content = registered.server.synchronization_content(many(30).replace("quantity: 1", "quantity: 0x1", 3))
     exchange = registered.upload(sign(content, registered.server.key, registered.server.id_cert), in_background=True)
     work_exchanges(now=now)

@@ -214,6 +214,8 @@ SIGNED_BAD: dict[str, tuple[Callable[[Plant, str], bytes], str]] = {
     "account twice": (lambda p, c: sign(c + account(2, "engineering"), p.server.key, p.server.id_cert), "DUPLICATE"),
     "wrong quantity": (lambda p, c: sign(c.replace("_quantity: 3", "_quantity: 0x3"), p.server.key, p.server.id_cert), "WRONG_TYPE"),
     "weak https key": (lambda p, c: sign(c + ":tg_csr: |\n  -----BEGIN\n", p.server.key, p.server.id_cert), "CSR_INVALID"),
+    "the LCS key for https": (lambda p, c: sign(c + block("tg_csr", make_csr(p.server.key, "x.example")), p.server.key, p.server.id_cert), "CSR_INVALID"),
+    "the key of the browser for products": (lambda p, c: sign(c + block("tg_csr", make_csr(p.server.ssms_key, "x.example")), p.server.key, p.server.id_cert), "CSR_INVALID"),
     "cut off within": (lambda p, c: sign(c[: len(c) // 2] + "\n", p.server.key, p.server.id_cert), "MISSING_KEY"),
 }  # fmt: skip
 

@@ -139,14 +139,19 @@ class _Run:
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('work_mem', %s, true)", [_WORK_MEMORY])
-        self.run(sql.NAMED, sql.GONE)
-        self.analyze("snap_named", "snap_gone")
-        self.run(*sql.MAKE, *sql.USE, *sql.CLAIMS)
-        self.analyze("snap_candidate", "snap_use")
+        self.run(sql.NAMED)
+        self.prepare("snap_named")
+        self.run(sql.GONE)
+        self.prepare("snap_gone")
+        self.run(*sql.MAKE, *sql.USE)
+        self.prepare("snap_use", "snap_use_gone")
+        self.run(*sql.CLAIMS)
+        self.prepare("snap_candidate")
         if connection.vendor == "postgresql":
             self.run(sql.LOCK_CLAIMS)
-        self.run(sql.VERDICT, *sql.AFFECTED)
-        self.analyze("snap_verdict", "snap_affected")
+        self.run(sql.VERDICT, sql.AFFECTED)
+        self.prepare("snap_verdict", "snap_affected")
+        self.run(sql.AFFECTED_PEERS)
         self.run(sql.BEFORE)
         record_lost_claims(dialect=self.dialect, parameters=self.parameters, now=self.now)
         losers = self.find_losers()
@@ -235,13 +240,16 @@ class _Run:
             while rows := cursor.fetchmany(_FETCH):
                 yield from rows
 
-    def analyze(self, *tables: str) -> None:
-        """The planner knows nothing of rows written a moment ago, and would look each of them up one by one."""
-        if connection.vendor != "postgresql":
-            return
+    def prepare(self, *tables: str) -> None:
+        """The planner knows nothing of rows written a moment ago, and would look each of them up one by one:
+        PostgreSQL's is told of them; SQLite's, which only ever nests loops, is given indexes."""
         with connection.cursor() as cursor:
             for table in tables:
-                cursor.execute(f"ANALYZE {table}")
+                if connection.vendor == "postgresql":
+                    cursor.execute(f"ANALYZE {table}")
+                    continue
+                for column in sql.LOOKED_UP_BY.get(table, ()):
+                    cursor.execute(f"CREATE INDEX temp.{table}_{column} ON {table} ({column})")
 
     def drop_tables(self) -> None:
         with connection.cursor() as cursor:

@@ -21,6 +21,17 @@ TABLES: Final = (
     "snap_change",
 )
 
+# By which columns the later statements look rows up.
+LOOKED_UP_BY: Final = {
+    "snap_named": ("external_id", "instance_id"),
+    "snap_gone": ("id",),
+    "snap_use": ("instance_id",),
+    "snap_use_gone": ("instance_id",),
+    "snap_candidate": ("udi",),
+    "snap_verdict": ("instance_id",),
+    "snap_affected": ("id",),
+}
+
 _DETAILS: Final = (
     "software_tag", "udi", "udi_pid", "udi_serial_number", "hostname", "ip_address", "mac_address", "host_identifier",
 )  # fmt: skip
@@ -165,8 +176,7 @@ SELECT k.instance_id, c.id AS claim_id, c.instance_id AS holder_id,
   LEFT JOIN licensing_instancecontact t ON t.instance_id = c.instance_id
 """
 
-AFFECTED: Final = (
-    """
+AFFECTED: Final = """
 CREATE TEMPORARY TABLE snap_affected {drop} AS
 SELECT instance_id AS id FROM snap_named WHERE wanted AND (is_new OR differs OR NOT was_active)
  UNION SELECT id FROM snap_gone
@@ -174,8 +184,8 @@ SELECT instance_id AS id FROM snap_named WHERE wanted AND (is_new OR differs OR 
  UNION SELECT instance_id FROM snap_use_gone
  UNION SELECT instance_id FROM snap_verdict
  UNION {losers}
-""",
-    """
+"""
+AFFECTED_PEERS: Final = """
 INSERT INTO snap_affected (id)
 SELECT p.id FROM (
   SELECT DISTINCT g.id FROM snap_affected f
@@ -183,8 +193,7 @@ SELECT p.id FROM (
    WHERE q.origin_id = %(origin)s AND g.key NOT LIKE '#%%'
 ) h JOIN licensing_productinstance p ON p.ha_group_id = h.id
  WHERE p.origin_id = %(origin)s AND p.state IN {active} AND NOT EXISTS (SELECT 1 FROM snap_affected f WHERE f.id = p.id)
-""",
-)
+"""
 
 # Who loses its UDI to this file and counts for a group in which others stand by for it.
 LOSERS_IN_GROUPS: Final = """

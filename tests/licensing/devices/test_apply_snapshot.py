@@ -1,11 +1,12 @@
 """What an on-prem server says of its instances becomes what is known of them, and pools change by the difference."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.models import Event, SmartAccount, VirtualAccount
 from accounts.services.smart_accounts import set_account_flags
@@ -324,3 +325,35 @@ def test_who_stands_by_for_a_product_that_a_file_takes_over_counts_at_once(
     assert apply(row("1", {"tag_a": 3}, **names[0]), at=now + timedelta(hours=2)).marked == []
     assert in_use(license, engineering, now) == 8
     assert figures_follow_from_records(now)
+
+
+@contextmanager
+def counting_work() -> Iterator[list[int]]:
+    """Counts thousands of steps of SQLite's machine, whatever the clock says."""
+    steps = [0]
+
+    def step() -> int:
+        steps[0] += 1
+        return 0
+
+    connection.ensure_connection()
+    connection.connection.set_progress_handler(step, 1_000)
+    try:
+        yield steps
+    finally:
+        connection.connection.set_progress_handler(None, 0)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="counts the steps of SQLite")
+def test_the_work_grows_with_the_file_and_not_with_its_square(apply: Apply, license: License, now: datetime):
+    """Of an engine that nests loops: every statement must look up what it joins."""
+    work: dict[tuple[str, int], int] = {}
+    for count in (150, 1_200):
+        rows = [row(f"{count}-{n}", {"tag_a": 1}, line=n) for n in range(count)]
+        for hour, what in enumerate(("new", "unchanged", "removed")):
+            named = rows if what != "removed" else rows[:1]
+            with counting_work() as steps:
+                apply(*named, server=str(count), at=now + timedelta(hours=hour))
+            work[what, count] = steps[0]
+    for what in ("new", "unchanged", "removed"):
+        assert work[what, 1_200] <= 8 * 2 * max(1, work[what, 150]), work

@@ -72,12 +72,28 @@ def test_an_end_that_is_not_exactly_two_lines_is_refused(data: bytes):
         (gzip.compress(SIGNED) + gzip.compress(SIGNED), "MALFORMED"),
         (gzip.compress(SIGNED)[:20] + b"xxxxxxxx" + gzip.compress(SIGNED)[28:], "MALFORMED"),
         (gzip.compress(b"a" * 40_000_000), "TOO_LARGE"),
+        (gzip.compress(b"# a comment\n" * 4_000_000), "TOO_LARGE"),
+        (b"a: " + b"x" * 800_000 + b"\n" + SIGNED, "TOO_LARGE"),
         (gzip.compress(b"\x00" * 40_000_000), "MALFORMED"),
         (b"\x1f\x8b", "MALFORMED"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_file_is_refused(data: bytes, code: str):
     assert code_of(lambda: unpacked(data, piece=100_000)) == code
+
+
+@pytest.mark.parametrize("bad", [b"x\x00y", b"x" * 800_000])
+def test_what_is_no_text_is_refused_with_its_line(bad: bytes):
+    with pytest.raises(FileRefused) as caught:
+        unpacked(b"a: b\n" * 70_000 + bad + b"\n" + SIGNED, piece=100_000)
+    assert caught.value.details["errors"][0]["line"] == 70_001
+
+
+def test_a_bomb_is_refused_after_the_first_megabytes_of_it():
+    written: list[int] = []
+    bomb = gzip.compress(b"# a comment\n" * 4_000_000)
+    assert code_of(lambda: unpack([bomb], lambda piece: written.append(len(piece)), most=10**9)) == "TOO_LARGE"
+    assert sum(written) < 5_000_000
 
 
 def test_a_file_over_the_limit_is_refused_without_being_read_to_its_end():
