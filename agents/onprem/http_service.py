@@ -15,7 +15,7 @@ from agents.common.files import TEMPORARY, write_private_file
 from agents.common.keys import dump_key
 from agents.onprem.errors import NotReady
 from agents.onprem.products.service import answer
-from agents.onprem.products.wire import MAX_BODY, BadOuterForm
+from agents.onprem.products.wire import MAX_REPORTS_BODY, BadOuterForm, TooLarge
 from agents.onprem.server import Site, load_server
 
 PATHS: Final = frozenset({"/licservice/license", "/SmartTransport"})
@@ -40,8 +40,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._reject(415, "A device message is application/json.")
         elif not (self.headers.get("Content-Length") or "").isdecimal():
             self._reject(411, "The length of the message is missing.")
-        elif int(self.headers["Content-Length"]) > MAX_BODY:
-            self._reject(413, f"A device message has at most {MAX_BODY} bytes.")
+        elif int(self.headers["Content-Length"]) > MAX_REPORTS_BODY:
+            self._reject(413, f"A device message has at most {MAX_REPORTS_BODY} bytes.")
         else:
             self._answer(self.rfile.read(int(self.headers["Content-Length"])))
 
@@ -53,6 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, "application/json", answer(self.server.site, body))
         except BadOuterForm as error:
             self._reject(400, f"This is not a device message: {error}")
+        except TooLarge as error:
+            self._reject(413, str(error))
 
     def _reject(self, status: int, reason: str) -> None:
         self.close_connection = True

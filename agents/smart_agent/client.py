@@ -131,8 +131,7 @@ class SmartAgent:
             state.url, state.root, state.product = url, root, product
             state.was_registered = True
             state.pending, state.renewal, state.renewal_key = {}, None, ""
-            if state.conversion is not None and state.conversion.poll_id is not None:
-                state.conversion = None
+            status.drop_promises(state)
             return self._keep(state)
 
     @property
@@ -227,10 +226,9 @@ class SmartAgent:
             if not waiting:
                 raise UsageError("Nothing is in use, and no report waits.")
             response = self._ask(state, identity, RequestType.RUM_REPORT, usage_reports.usage_data(waiting))
-            statuses = usage_reports.read_acknowledgements(response)
-            state.rum = usage_reports.still_waiting(state.rum, statuses)
+            outcome = usage_reports.note_answer(state, response, self._now())
             self._store.write(state)
-            return {"reports": usage_reports.describe(waiting, statuses)}
+            return outcome
 
     def save_usage(self, use: Mapping[str, int] | None = None, *, seconds: int = 0) -> tuple[bytes, dict[str, Any]]:
         """The same as a file for a person to upload. What is in it waits on; sent as well, it is a duplicate."""

@@ -18,7 +18,9 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
         return f"Acknowledged: {outcome['product_instance_identifier']}."
     if command == "renew":
         return f"Renewed: the ID certificate expires at {outcome['id_certificate_expires_at']}."
-    if command in ("convert", "poll"):
+    if command == "poll":
+        return _describe_poll(outcome)
+    if command == "convert":
         return _describe_conversion(outcome["conversion"])
     if command == "export" and "return_code" in outcome:
         command = "reserve-return"
@@ -27,8 +29,7 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
     if command == "third-party":
         return "\n".join(f"{key['name']}: {key['value']}" for key in outcome["keys"])
     if command == "rum":
-        told = ", ".join(f"{one['report_id']} {one['status']}" for one in outcome["reports"])
-        return f"{'Saved' if 'file' in outcome else 'Reported'}: {told or 'nothing is in use'}."
+        return f"{'Saved' if 'file' in outcome else 'Reported'}: {_describe_reports(outcome)}."
     if command == "fleet":
         return "; ".join(f"{name}: {value}" for name, value in outcome.items())
     if command == "deregister":
@@ -36,6 +37,17 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
     if command == "authorize":
         return f"{_describe_authorization(outcome)}{_describe_uses(outcome)}."
     return f"{outcome['registration']}, {_describe_authorization(outcome)}{_describe_uses(outcome)}."
+
+
+def _describe_poll(outcome: dict[str, Any]) -> str:
+    told = [_describe_conversion(outcome["conversion"])] if "conversion" in outcome["polled"] else []
+    if "usage_reports" in outcome["polled"]:
+        told.append(f"Usage reports: {_describe_reports(outcome)}.")
+    return " ".join(told)
+
+
+def _describe_reports(outcome: dict[str, Any]) -> str:
+    return ", ".join(f"{one['report_id']} {one['status']}" for one in outcome["reports"]) or "nothing is in use"
 
 
 def _describe_conversion(conversion: dict[str, Any]) -> str:

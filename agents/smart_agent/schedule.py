@@ -7,7 +7,7 @@
 | renewal | at 180 days; after a failed one every hour until the certificate ends |
 | warning of the certificate's end | 60, 30 days before, then weekly, daily in the last week, hourly on the last day |
 | message while out of compliance or expired | weekly |
-| poll for a conversion that is pending | when the server said; after a failure every hour |
+| poll for a conversion or usage reports that are pending | when the server said; after a failure every hour |
 """
 
 from collections.abc import Iterator
@@ -80,8 +80,9 @@ def _find_due(state: State, plan: Plan, now: int) -> Iterator[Due]:
             yield Due(authorization.expires_at, Kind.AUTHORIZATION_ENDS)
     elif is_consuming(state):
         yield Due(plan.authorize_at or now, Kind.AUTHORIZE)
-    if state.conversion is not None and state.conversion.poll_id is not None:
-        yield Due(plan.poll_at if plan.poll_at is not None else state.conversion.poll_at, Kind.POLL)
+    promised = [one.poll_at for one in (state.conversion, state.rum) if one is not None and one.poll_id is not None]
+    if promised:
+        yield Due(plan.poll_at if plan.poll_at is not None else min(promised), Kind.POLL)
     if authorization_state(state, now) in NAGGING:
         yield Due(now if plan.nagged_at is None else plan.nagged_at + WEEK, Kind.NAG)
 
