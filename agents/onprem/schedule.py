@@ -16,8 +16,8 @@ STEPS: Final = {"daily": timedelta(days=1), "weekly": timedelta(days=7)}
 
 
 def following(every: str, start: datetime, after: datetime) -> datetime:
-    """The first time later than `after` in the row that begins at `start`: always the same weekday, or day of the month,
-    where a shorter month has its last one instead."""
+    """The first time later than `after` in the row that begins at `start`: on the same weekday or day of the month each
+    time; a shorter month has its last day instead."""
     if start > after:
         return start
     if every in STEPS:
