@@ -7,12 +7,13 @@ carry on. A small one is worked on while its sender waits, and leaves nothing be
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
 from cssm.common.actor import Actor, ActorKind
 from cssm.common.errors import Conflict, DomainError, Unavailable
@@ -38,7 +39,16 @@ from sync.services.staging import Staged, drop_staged, stage_file
 from sync.services.storage import StoredFile, store_file
 from sync.services.usage_reports import take_usage_reports
 from sync.services.verification import check_order, verify_signature
-from sync.states import CertificateKind, ExchangeKind, ExchangeState, MarkReason, NoticeKind, ServerState, Side
+from sync.states import (
+    OPEN_STATES,
+    CertificateKind,
+    ExchangeKind,
+    ExchangeState,
+    MarkReason,
+    NoticeKind,
+    ServerState,
+    Side,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +58,7 @@ DIRECT_UP_TO: Final = 5 * 1024 * 1024
 
 HOLD: Final = timedelta(minutes=2)
 HOLD_WHILE_APPLYING: Final = timedelta(minutes=10)
+RETRY_AFTER: Final = timedelta(seconds=30)
 
 
 class Interrupted(Exception):
@@ -89,6 +100,12 @@ class Keeper:
             if not mine.filter(cancel_requested_at__isnull=True).update(**values):
                 raise Interrupted
 
+    def give_back(self) -> None:
+        """Leave it to whoever comes next, in a while."""
+        mine = Exchange.objects.filter(pk=self.exchange_id, worker=self.worker, state__in=OPEN_STATES)
+        with transaction.atomic():
+            mine.update(state=ExchangeState.WAITING, worker="", held_until=self.moment() + RETRY_AFTER)
+
 
 def synchronize(
     *,
@@ -126,6 +143,8 @@ def synchronize(
         raise
     except (OperationalError, InterfaceError) as error:
         log.exception("exchange_interrupted", exchange=exchange.pk)
+        with suppress(DatabaseError, InterfaceError):  # else it is held for some minutes more
+            keeper.give_back()
         raise Unavailable(
             "The database failed while the file was worked on: it is out of room, or being restarted. Nothing of it has"
             " been applied. The file is kept and worked on again in a few minutes; upload the very same file once more"

@@ -16,6 +16,7 @@ from agents.onprem.products import usage_reports
 from agents.onprem.schema import STEPS
 from agents.smart_agent.client import SmartAgent
 from agents.smart_agent.errors import Refused
+from agents.smart_agent.export_keys import request_key
 from agents.smart_agent.messages import RequestType
 from agents.smart_agent.polling import poll
 from agents.smart_agent.runner import Runner
@@ -286,6 +287,13 @@ def test_what_no_file_has_a_place_for_is_refused_with_what_to_do(
         agent.tell(kind, data, lambda *_: None)
     assert (refused.value.code, refused.value.signed) == ("UNSUPPORTED_REQUEST", True)
     assert cure in str(refused.value)
+
+
+def test_the_program_shows_the_refusal_of_an_export_key(agent: SmartAgent) -> None:
+    """It looks for the certificate that signs keys first, which an on-prem server does not have."""
+    with pytest.raises(Refused) as refused:
+        request_key(agent, tag=TAG)
+    assert refused.value.code == "UNSUPPORTED_REQUEST"
 
 
 def test_only_reports_may_be_long(registered_plant: Plant, agent: SmartAgent, url: str) -> None:
