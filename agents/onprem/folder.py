@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from agents.common.errors import StateDamaged, UsageError
 from agents.common.files import sync_folder, write_private_file
 from agents.common.keys import dump_key, fingerprint, generate_key, load_key
-from agents.onprem.schema import SCHEMA, VERSION
+from agents.onprem.schema import STEPS, VERSION
 
 DATABASE: Final = "onprem.sqlite3"
 OUTBOX: Final = "outbox"
@@ -47,14 +47,8 @@ class StateFolder:
             sync_folder(self.path)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be used: {error.strerror}.") from None
-        with self.writing() as database:
-            found = int(database.execute("PRAGMA user_version").fetchone()[0])
-            if found == 0:
-                for statement in SCHEMA:
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {VERSION}")
-            elif found != VERSION:
-                raise StateDamaged(f"{self.path} was written by another version of this program.")
+        with self.reading():
+            pass  # makes the tables
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -117,6 +111,29 @@ class StateFolder:
             database.row_factory = sqlite3.Row
             for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 database.execute(f"PRAGMA {setting}")
+            self._upgrade(database)
         except sqlite3.DatabaseError as error:
             raise StateDamaged(f"{self.path / DATABASE} cannot be read: {error}.") from None
         return database
+
+    def _upgrade(self, database: sqlite3.Connection) -> None:
+        """Bring what an earlier version wrote, or nothing yet, up to this one. Raises StateDamaged for a later one."""
+        if _version(database) == VERSION:
+            return
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            found = _version(database)
+            if found > VERSION:
+                raise StateDamaged(f"{self.path} was written by a later version of this program.")
+            for statements in STEPS[found:]:
+                for statement in statements:
+                    database.execute(statement)
+            database.execute(f"PRAGMA user_version = {VERSION}")
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+
+
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])

@@ -1,4 +1,4 @@
-"""The license service on the network: Smart Transport over HTTP and HTTPS, one thread per connection."""
+"""The license service on the network: Smart Transport and Call Home over HTTP and HTTPS, one thread per connection."""
 
 import logging
 import ssl
@@ -13,12 +13,20 @@ from typing import Any, Final
 from agents.common.errors import AgentError
 from agents.common.files import TEMPORARY, write_private_file
 from agents.common.keys import dump_key
+from agents.onprem import call_home
 from agents.onprem.errors import NotReady
 from agents.onprem.products.service import answer
-from agents.onprem.products.wire import MAX_BODY, BadOuterForm
+from agents.onprem.products.wire import MAX_REPORTS_BODY, BadOuterForm, TooLarge
 from agents.onprem.server import Site, load_server
 
 PATHS: Final = frozenset({"/licservice/license", "/SmartTransport"})
+CALL_HOME_PATHS: Final = frozenset(
+    {"/its/service/oddce/services/DDCEService", "/Transportgateway/services/DeviceRequestHandler"}
+)
+KINDS: Final = dict.fromkeys(PATHS, frozenset({"application/json"})) | dict.fromkeys(
+    CALL_HOME_PATHS, call_home.ACCEPTED
+)
+"""What may be posted where."""
 TIMEOUT_SECONDS: Final = 30
 POLL_SECONDS: Final = 0.1
 STOP_SECONDS: Final = 5.0
@@ -34,25 +42,32 @@ class _Handler(BaseHTTPRequestHandler):
     server: "LicenseServer"
 
     def do_POST(self) -> None:
-        if self.path not in PATHS:
+        if self.path not in KINDS:
             self._reject(404, "There is no license service at this path.")
-        elif self.headers.get_content_type() != "application/json":
-            self._reject(415, "A device message is application/json.")
+        elif self.headers.get_content_type() not in KINDS[self.path]:
+            self._reject(415, f"A device message is {' or '.join(sorted(KINDS[self.path]))} here.")
         elif not (self.headers.get("Content-Length") or "").isdecimal():
             self._reject(411, "The length of the message is missing.")
-        elif int(self.headers["Content-Length"]) > MAX_BODY:
-            self._reject(413, f"A device message has at most {MAX_BODY} bytes.")
+        elif int(self.headers["Content-Length"]) > MAX_REPORTS_BODY:
+            self._reject(413, f"A device message has at most {MAX_REPORTS_BODY} bytes.")
         else:
             self._answer(self.rfile.read(int(self.headers["Content-Length"])))
 
     def do_GET(self) -> None:
-        self._reject(405 if self.path in PATHS else 404, "Products post their messages.")
+        self._reject(405 if self.path in KINDS else 404, "Products post their messages.")
 
     def _answer(self, body: bytes) -> None:
         try:
-            self._send(200, "application/json", answer(self.server.site, body))
+            if self.path in CALL_HOME_PATHS:
+                message, namespace = call_home.unwrap(body)
+                content = call_home.wrap(answer(self.server.site, message), namespace)
+                self._send(200, call_home.CONTENT_TYPES[namespace], content)
+            else:
+                self._send(200, "application/json", answer(self.server.site, body))
         except BadOuterForm as error:
             self._reject(400, f"This is not a device message: {error}")
+        except TooLarge as error:
+            self._reject(413, str(error))
 
     def _reject(self, status: int, reason: str) -> None:
         self.close_connection = True

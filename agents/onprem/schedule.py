@@ -12,16 +12,24 @@ from agents.onprem.server import Schedule, Site, find_server, load_server, momen
 
 RETRY_MS: Final = 60 * 60 * 1000
 SPANS: Final = ("daily", "weekly", "monthly")
+STEPS: Final = {"daily": timedelta(days=1), "weekly": timedelta(days=7)}
 
 
-def following(every: str, due: datetime) -> datetime:
-    """The time after `due`; monthly keeps to the day, or to the last one of a shorter month."""
-    if every == "daily":
-        return due + timedelta(days=1)
-    if every == "weekly":
-        return due + timedelta(days=7)
-    year, month = divmod(due.year * 12 + due.month, 12)
-    return due.replace(year=year, month=month + 1, day=min(due.day, monthrange(year, month + 1)[1]))
+def following(every: str, start: datetime, after: datetime) -> datetime:
+    """The first time later than `after` in the row that begins at `start`: on the same weekday or day of the month each
+    time; a shorter month has its last day instead."""
+    if start > after:
+        return start
+    if every in STEPS:
+        return start + ((after - start) // STEPS[every] + 1) * STEPS[every]
+    months = (after.year - start.year) * 12 + after.month - start.month
+    due = _add_months(start, months)
+    return due if due > after else _add_months(start, months + 1)
+
+
+def _add_months(start: datetime, count: int) -> datetime:
+    year, month = divmod(start.year * 12 + start.month - 1 + count, 12)
+    return start.replace(year=year, month=month + 1, day=min(start.day, monthrange(year, month + 1)[1]))
 
 
 def first(minute: int, now: datetime) -> datetime:
@@ -40,8 +48,8 @@ def set_schedule(site: Site, *, every: str, minute: int, url: str | None) -> dic
         elif not server.portal_url:
             raise UsageError("A schedule needs the portal's address: --url.")
         else:
-            due = first(minute, site.clock())
-            server.schedule = Schedule(every=every, minute=minute, due_at=int(due.timestamp() * 1000))
+            due = int(first(minute, site.clock()).timestamp() * 1000)
+            server.schedule = Schedule(every=every, minute=minute, due_at=due, start_at=due)
         save_server(database, server)
     return {"url": server.portal_url, "schedule": msgspec.to_builtins(server.schedule)}
 
@@ -79,12 +87,8 @@ def _after(schedule: Schedule, now: int, error: AgentError | None) -> Schedule:
         return msgspec.structs.replace(
             schedule, due_at=now + RETRY_MS, failures=schedule.failures + 1, last_error=f"{error.code}: {error}"
         )
-    regular = moment(schedule.due_at) if not schedule.failures else _regular(schedule, moment(now))
-    while int(regular.timestamp() * 1000) <= now:
-        regular = following(schedule.every, regular)
-    return msgspec.structs.replace(schedule, due_at=int(regular.timestamp() * 1000), failures=0, last_error="")
-
-
-def _regular(schedule: Schedule, now: datetime) -> datetime:
-    """Back to the minute of the day that was chosen, after retries at other times."""
-    return first(schedule.minute, now - timedelta(days=1))
+    start = moment(schedule.start_at or schedule.due_at)
+    due = int(following(schedule.every, start, moment(now)).timestamp() * 1000)
+    return msgspec.structs.replace(
+        schedule, due_at=due, start_at=int(start.timestamp() * 1000), failures=0, last_error=""
+    )

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
-SCHEMA: Final = (
+_FIRST: Final = (
     # What the server is and knows of itself: one row, a JSON object; see `agents.onprem.server`. `revision` counts
     # changes of what files tell the portal: a row whose `changed` is above an export's revision is news since then.
     """CREATE TABLE server (
@@ -68,3 +68,31 @@ SCHEMA: Final = (
     """CREATE TABLE provider (name TEXT PRIMARY KEY, enabled INTEGER NOT NULL, keys TEXT NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE marked (id INTEGER PRIMARY KEY AUTOINCREMENT, facts TEXT NOT NULL)""",
 )
+
+_USAGE_REPORTS: Final = (
+    # Every ID certificate that was issued here: a usage report may have waited for a renewal, or a new registration.
+    """CREATE TABLE issued_key (
+        id_cert_serial TEXT PRIMARY KEY, udi_pid TEXT NOT NULL, udi_serial_number TEXT NOT NULL,
+        public_key TEXT NOT NULL) WITHOUT ROWID""",
+    """INSERT OR IGNORE INTO issued_key SELECT k.id_cert_serial, i.udi_pid, i.udi_serial_number, k.public_key
+        FROM product_key k JOIN instance i ON i.id = k.instance_id""",
+    # `status` is the portal's answer, empty until it has come; then the text is no longer needed.
+    """CREATE TABLE usage_report (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, udi_pid TEXT NOT NULL, udi_serial_number TEXT NOT NULL,
+        report_id INTEGER NOT NULL, digest TEXT NOT NULL, payload TEXT NOT NULL, signature TEXT NOT NULL,
+        asked_at INTEGER NOT NULL, status TEXT NOT NULL DEFAULT '', message TEXT NOT NULL DEFAULT '',
+        settled_at INTEGER NOT NULL DEFAULT 0, UNIQUE (udi_pid, udi_serial_number, digest))""",
+    "CREATE INDEX usage_report_by_status ON usage_report (status, id)",
+    # Which of them a request named, in its order: the response answers in the same.
+    """CREATE TABLE export_report (
+        export_id INTEGER NOT NULL REFERENCES export ON DELETE CASCADE, position INTEGER NOT NULL,
+        usage_report_id INTEGER NOT NULL, PRIMARY KEY (export_id, position)) WITHOUT ROWID""",
+    # What a product that handed in reports can poll for: rows of them, and what was refused at once.
+    """CREATE TABLE usage_promise (
+        poll_id INTEGER PRIMARY KEY, instance_id INTEGER NOT NULL REFERENCES instance, entries TEXT NOT NULL,
+        asked_at INTEGER NOT NULL)""",
+    "CREATE INDEX usage_promise_by_instance ON usage_promise (instance_id)",
+)
+
+STEPS: Final = (_FIRST, _USAGE_REPORTS)
+"""What each version adds to the one before."""

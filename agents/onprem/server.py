@@ -49,11 +49,13 @@ class Privacy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """When to synchronize over the network: `due_at` in Unix ms, `failures` those since the last success."""
+    """When to synchronize over the network: `due_at` in Unix ms, `failures` those since the last success. All regular
+    times are counted from `start_at`: no short month and no failure moves them."""
 
     every: str
     minute: int
     due_at: int
+    start_at: int = 0
     failures: int = 0
     last_error: str = ""
 

@@ -113,8 +113,16 @@ def _contents(database: sqlite3.Connection) -> dict[str, Any]:
         "virtual_accounts": accounts,
         "tokens": tokens,
         "third_party_providers": providers,
+        "waiting": {
+            "conversions": _count(database, "SELECT COUNT(*) FROM conversion WHERE status = ''"),
+            "usage_reports": _count(database, "SELECT COUNT(*) FROM usage_report WHERE status = ''"),
+        },
         "marked": marked,
     }
+
+
+def _count(database: sqlite3.Connection, statement: str) -> int:
+    return int(database.execute(statement).fetchone()[0])
 
 
 def list_instances(site: Site) -> list[dict[str, Any]]:

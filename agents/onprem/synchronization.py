@@ -26,6 +26,8 @@ from agents.onprem.exports import list_accounts
 from agents.onprem.installation import Installation
 from agents.onprem.products.conversions import list_conversions, note_told
 from agents.onprem.products.lives import expire_instances
+from agents.onprem.products.usage_reports import list_usage_reports, read_usage_report, settle_usage_reports
+from agents.onprem.products.usage_reports import note_told as note_reports_told
 from agents.onprem.products.use import used_by_account
 from agents.onprem.server import (
     Keys,
@@ -61,6 +63,7 @@ def _request_sync(site: Site, *, full: bool, output: Path | None) -> dict[str, A
     with site.folder.reading() as database:
         revision = current_revision(database)
         asked = dict(list_conversions(database))
+        reports = list_usage_reports(database)
         request = SynchronizationRequest(
             id_cert=server.certificates["id_cert"],
             signing_cert=server.certificates["signing_cert"],
@@ -69,6 +72,7 @@ def _request_sync(site: Site, *, full: bool, output: Path | None) -> dict[str, A
             last_generated=server.last_generated,
             accounts=list_accounts(database, full=full, since=server.installed_revision, privacy=server.privacy),
             conversions=list(asked.values()),
+            usage_reports=(read_usage_report(database, number) for number in reports),
             tg_csr=tg_csr,
             ssms_csr=ssms_csr,
         )
@@ -80,14 +84,18 @@ def _request_sync(site: Site, *, full: bool, output: Path | None) -> dict[str, A
             key=site.folder.load_key(keys.lcs),
             signing_cert=server.certificates["id_cert"],
             remember=lambda digest: _remember_export(
-                site, (server.last_generated, full, revision, digest), told, asked
+                site, (server.last_generated, full, revision, digest), told, asked, reports
             ),
         )
     return {"file": str(path), "full": full, "last_generated": server.last_generated}
 
 
 def _remember_export(
-    site: Site, export: tuple[str, bool, int, str], told: list[tuple[Any, ...]], asked: Iterable[int]
+    site: Site,
+    export: tuple[str, bool, int, str],
+    told: list[tuple[Any, ...]],
+    asked: Iterable[int],
+    reports: Sequence[int],
 ) -> None:
     with site.folder.writing() as database:
         note_told(database, asked, export[0])
@@ -98,6 +106,7 @@ def _remember_export(
             "INSERT INTO export_use (export_id, account_id, tag, quantity) VALUES (?, ?, ?, ?)",
             [(number, *one) for one in told],
         )
+        note_reports_told(database, number, reports)
 
 
 def install_authorization(site: Site, source: Path) -> dict[str, Any]:
@@ -175,6 +184,7 @@ def _install_sync(site: Site, opened: Opened) -> dict[str, Any]:
         _accept(site, server, opened, values, keys, offered)
         installation.revision = export["revision"]
         installation.finish(values)
+        settle_usage_reports(database, values["usage_answers"], export["generated"], site.now())
         server.installed_revision, server.installed_export = export["revision"], export["generated"]
         database.execute("DELETE FROM export WHERE id < ?", [export["id"]])
         _note_installed(site, server, opened, values)

@@ -15,6 +15,7 @@ from agents.smart_agent.client import MAX_COUNT, SmartAgent
 from agents.smart_agent.conversions import add_conversion_commands
 from agents.smart_agent.errors import AgentError, Refused, UsageError
 from agents.smart_agent.messages import Sudi
+from agents.smart_agent.polling import add_poll_command
 from agents.smart_agent.report import describe_outcome
 from agents.smart_agent.reservation_commands import add_reservation_commands
 from agents.smart_agent.rum_commands import add_rum_command
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     deregister = add("deregister", _deregister, "Give the registration back.")
     deregister.add_argument("--force", action="store_true", help="forget it here even if the server does not confirm")
     add_conversion_commands(add)
+    add_poll_command(add)
     add_rum_command(add, _parse_use)
     add_reservation_commands(add)
     add_special_commands(add)

@@ -131,8 +131,7 @@ class SmartAgent:
             state.url, state.root, state.product = url, root, product
             state.was_registered = True
             state.pending, state.renewal, state.renewal_key = {}, None, ""
-            if state.conversion is not None and state.conversion.poll_id is not None:
-                state.conversion = None
+            status.drop_promises(state)
             return self._keep(state)
 
     @property

@@ -9,7 +9,7 @@ import msgspec
 
 from agents.smart_agent.client import MAX_COUNT, SmartAgent
 from agents.smart_agent.errors import Refused, UsageError, VerificationFailed
-from agents.smart_agent.messages import OK_POLL, RequestType, Response
+from agents.smart_agent.messages import OK_POLL, RequestType, Response, read_promise
 from agents.smart_agent.state import Conversion, State
 
 MAX_LICENSE_FILE: Final = 64 * 1024
@@ -24,13 +24,6 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     entitlement_tag: str
     count: int
     payload: str | None = None
-
-
-class Promise(msgspec.Struct, frozen=True):
-    """The data of OK_POLL."""
-
-    poll_id: int
-    poll_interval: int = 300
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -67,7 +60,7 @@ def poll(agent: SmartAgent) -> dict[str, Any]:
 def _note(agent: SmartAgent, state: State, response: Response) -> None:
     try:
         if response.status_code == OK_POLL:
-            promise = msgspec.convert(response.data, Promise, strict=False)
+            promise = read_promise(response)
             at = agent.now() + promise.poll_interval * 1000
             state.conversion = Conversion(status=PENDING, poll_id=promise.poll_id, poll_at=at)
         else:
@@ -90,7 +83,6 @@ def add_conversion_commands(add: Add) -> None:
         metavar=("TAG=N", "FILE"),
         help="a license with its license file; may be repeated",
     )
-    add("poll", _poll, "Ask for the result of a conversion that is pending.")
 
 
 def _convert(agent: SmartAgent, options: argparse.Namespace) -> dict[str, Any]:
@@ -102,10 +94,6 @@ def _convert(agent: SmartAgent, options: argparse.Namespace) -> dict[str, Any]:
             raise UsageError(f"{error}.") from None
         lines.append(Line("LICENSE_FILE", tag, count, _read(Path(path))))
     return convert(agent, lines)
-
-
-def _poll(agent: SmartAgent, _: argparse.Namespace) -> dict[str, Any]:
-    return poll(agent)
 
 
 def _parse_line(text: str) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agents.common.trust import load_certificate, verify_signer
 from agents.smart_agent import reservation_codes as codes
 from agents.smart_agent.client import MAX_COUNT, SmartAgent
-from agents.smart_agent.errors import UsageError, VerificationFailed
+from agents.smart_agent.errors import NetworkFailure, Refused, UsageError, VerificationFailed
 from agents.smart_agent.messages import RequestType, Response
 from agents.smart_agent.registration import load_root
 from agents.smart_agent.state import ExportKey, State
@@ -31,12 +31,18 @@ def request_key(agent: SmartAgent, *, tag: str, count: int = 1, signer: str = ""
     if not tag or not 1 <= count <= MAX_COUNT:
         raise UsageError(f"A key is for a tag with a count of 1 to {MAX_COUNT}.")
     state = agent.peek()
-    trusted = signer or state.reservation.signer or fetch_signer(agent)
-    key = _load_signer(state, trusted, at=agent.time())
+    trusted, failure = signer or state.reservation.signer, None
+    try:
+        trusted = trusted or fetch_signer(agent)
+        key = _load_signer(state, trusted, at=agent.time())
+    except (NetworkFailure, Refused) as error:
+        failure = error  # an on-prem server has no such certificate, and gives no keys: let it say so
     received = ""
 
     def note(state: State, response: Response) -> None:
         nonlocal received
+        if failure is not None:
+            raise failure
         received = _install(state, response, tag=tag, count=count, signer=key)
         state.reservation = msgspec.structs.replace(state.reservation, signer=trusted)
 

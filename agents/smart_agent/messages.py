@@ -221,3 +221,18 @@ def raise_unless_ok(response: Response, *, signed: bool) -> None:
         retry_seconds=response.retry_time_seconds or 0,
         data=response.data,
     )
+
+
+class Promise(msgspec.Struct, frozen=True):
+    """The data of OK_POLL."""
+
+    poll_id: int
+    poll_interval: int = 300
+
+
+def read_promise(response: Response) -> Promise:
+    """Raises VerificationFailed."""
+    try:
+        return msgspec.convert(response.data, Promise, strict=False)
+    except msgspec.ValidationError as error:
+        raise VerificationFailed(f"The promise of an answer is incomplete: {error}.") from None

@@ -18,7 +18,9 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
         return f"Acknowledged: {outcome['product_instance_identifier']}."
     if command == "renew":
         return f"Renewed: the ID certificate expires at {outcome['id_certificate_expires_at']}."
-    if command in ("convert", "poll"):
+    if command == "poll":
+        return _describe_poll(outcome)
+    if command == "convert":
         return _describe_conversion(outcome["conversion"])
     if command == "export" and "return_code" in outcome:
         command = "reserve-return"
@@ -27,9 +29,8 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
     if command == "third-party":
         return "\n".join(f"{key['name']}: {key['value']}" for key in outcome["keys"])
     if command == "rum":
-        told = ", ".join(f"{one['report_id']} {one['status']}" for one in outcome["reports"])
         done = "Saved" if "file" in outcome else "Acknowledged" if "acknowledged" in outcome else "Reported"
-        return f"{done}: {told or ('nothing is waiting' if done == 'Acknowledged' else 'nothing is in use')}."
+        return f"{done}: {_describe_reports(outcome)}."
     if command == "fleet":
         return "; ".join(f"{name}: {value}" for name, value in outcome.items())
     if command == "deregister":
@@ -37,6 +38,18 @@ def describe_outcome(command: str, outcome: dict[str, Any]) -> str:
     if command == "authorize":
         return f"{_describe_authorization(outcome)}{_describe_uses(outcome)}."
     return f"{outcome['registration']}, {_describe_authorization(outcome)}{_describe_uses(outcome)}."
+
+
+def _describe_poll(outcome: dict[str, Any]) -> str:
+    told = [_describe_conversion(outcome["conversion"])] if "conversion" in outcome["polled"] else []
+    if "usage_reports" in outcome["polled"]:
+        told.append(f"Usage reports: {_describe_reports(outcome)}.")
+    return " ".join(told)
+
+
+def _describe_reports(outcome: dict[str, Any]) -> str:
+    nothing = "nothing is waiting" if "acknowledged" in outcome else "nothing is in use"
+    return ", ".join(f"{one['report_id']} {one['status']}" for one in outcome["reports"]) or nothing
 
 
 def _describe_conversion(conversion: dict[str, Any]) -> str:

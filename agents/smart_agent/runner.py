@@ -6,8 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from agents.smart_agent.client import SmartAgent
-from agents.smart_agent.conversions import poll
 from agents.smart_agent.errors import AgentError, NetworkFailure, Refused
+from agents.smart_agent.polling import poll
 from agents.smart_agent.schedule import NAGGING, RENEW_RETRY, REPORT_RETRY, Due, Kind, next_due, retry_delay
 from agents.smart_agent.state import Plan, State
 from agents.smart_agent.status import AuthorizationState, authorization_state, format_time
@@ -141,6 +141,9 @@ class Runner:
         yield Line(now, Severity.NOTICE, "ID_CERT_RENEW_SUCCESS", "The ID certificate was renewed.")
 
     def _poll(self, now: int) -> Iterator[Line]:
+        before = self._state.conversion
+        converting = before is not None and before.poll_id is not None
+        reporting = self._state.rum.poll_id is not None
         error = self._attempt(lambda: poll(self._agent), now)
         if error is not None:
             self._change(poll_at=now + max(RENEW_RETRY, _asked_to_wait(error)))
@@ -148,15 +151,19 @@ class Runner:
             return
         self._change(poll_at=None)
         known = self._state.conversion
-        if known is not None and known.poll_id is None:
+        if converting and known is not None and known.poll_id is None:
             severity = Severity.NOTICE if known.status == "COMPLETED" else Severity.ERROR
             yield Line(now, severity, f"CONVERSION_{known.status}", known.message or "The licenses are converted.")
+        if reporting and self._state.rum.poll_id is None:
+            left = len(self._state.rum.waiting)
+            severity, text = (Severity.ERROR, f"{left} wait on.") if left else (Severity.INFO, "All were taken.")
+            yield Line(now, severity, "RUM_ACKNOWLEDGED", f"Usage reports were answered. {text}")
 
     def _report(self, now: int) -> Iterator[Line]:
         told: list[dict[str, Any]] = []
         error = self._attempt(lambda: told.extend(report_usage(self._agent)["reports"]), now)
         if error is not None:
-            # An on-prem server takes no reports: it is asked as rarely as if it did.
+            # A server that takes no reports is asked as rarely as if it did.
             pause = self._plan.report_every if error.code == "UNSUPPORTED_REQUEST" else REPORT_RETRY
             self._change(report_at=now + max(pause, _asked_to_wait(error)))
             text = f"Usage could not be reported: {error.code}: {error}"

@@ -7,7 +7,7 @@
 | renewal | at 180 days; after a failed one every hour until the certificate ends |
 | warning of the certificate's end | 60, 30 days before, then weekly, daily in the last week, hourly on the last day |
 | message while out of compliance or expired | weekly |
-| poll for a conversion that is pending | when the server said; after a failure every hour |
+| poll for a conversion or usage reports that are pending | when the server said; after a failure every hour |
 | usage reports, where they are asked for | every so many days; after a failure in 23 h |
 """
 
@@ -88,8 +88,9 @@ def _find_due(state: State, plan: Plan, now: int) -> Iterator[Due]:
             yield Due(authorization.expires_at, Kind.AUTHORIZATION_ENDS)
     elif is_consuming(state):
         yield Due(plan.authorize_at or now, Kind.AUTHORIZE)
-    if state.conversion is not None and state.conversion.poll_id is not None:
-        yield Due(plan.poll_at if plan.poll_at is not None else state.conversion.poll_at, Kind.POLL)
+    promised = [one.poll_at for one in (state.conversion, state.rum) if one is not None and one.poll_id is not None]
+    if promised:
+        yield Due(plan.poll_at if plan.poll_at is not None else min(promised), Kind.POLL)
     if plan.report_every and (is_consuming(state) or state.rum.waiting):
         measured = state.rum.measured_until * 1000 - state.clock_offset if state.rum.measured_until else 0
         planned = (measured or identity.registered_at) + plan.report_every

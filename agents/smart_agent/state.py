@@ -158,11 +158,14 @@ class WaitingReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rum(msgspec.Struct, frozen=True, kw_only=True):
-    """Usage reports: until when (Unix seconds) use was measured, and what waits to be acknowledged."""
+    """Usage reports: until when (Unix seconds) use was measured, and what waits to be acknowledged; where the answer is
+    still to come, it is asked for under `poll_id`, next at `poll_at`."""
 
     waiting: list[WaitingReport] = []
     measured_until: int = 0
     last_id: int = 0
+    poll_id: int | None = None
+    poll_at: int = 0
 
 
 class State(msgspec.Struct, kw_only=True):

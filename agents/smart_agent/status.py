@@ -94,10 +94,16 @@ def forget_identity(state: State) -> None:
     state.identity, state.export_keys = None, []
     state.renewal, state.renewal_key = None, ""
     state.authorization = None
-    if state.conversion is not None and state.conversion.poll_id is not None:
-        state.conversion = None  # only who asked is answered, and that is over; the next one is told what became of it
+    drop_promises(state)
     state.pending = {kind: one for kind, one in state.pending.items() if kind == RequestType.REGISTRATION}
     state.use = [msgspec.structs.replace(entitlement, status=None) for entitlement in state.use]
+
+
+def drop_promises(state: State) -> None:
+    """Only the registration that asked is answered, and that is over; who asks again is told what became of it."""
+    if state.conversion is not None and state.conversion.poll_id is not None:
+        state.conversion = None
+    state.rum = msgspec.structs.replace(state.rum, poll_id=None)
 
 
 def describe(state: State, now: int) -> dict[str, Any]:
@@ -123,6 +129,10 @@ def describe(state: State, now: int) -> dict[str, Any]:
         "entitlements": msgspec.to_builtins(state.use),
         "reservation": _describe_reservation(state),
         "conversion": _describe_conversion(state),
+        "usage_reports": {
+            "waiting": len(state.rum.waiting),
+            "poll_at": format_time(state.rum.poll_at) if state.rum.poll_id is not None else None,
+        },
         "export_keys": [
             msgspec.to_builtins(key.authorization.entitlements[0]) for key in state.export_keys if key.authorization
         ],

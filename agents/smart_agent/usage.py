@@ -23,14 +23,13 @@ def report_usage(agent: SmartAgent, use: Mapping[str, int] | None = None, *, sec
     waiting = _measure(agent, use, seconds=seconds, registered=True)
     if not waiting:
         raise UsageError("Nothing is in use, and no report waits.")
-    batch, statuses = usage_reports.next_batch(waiting), {}
+    told: dict[str, Any] = {}
 
     def note(state: State, response: Response) -> None:
-        statuses.update(usage_reports.read_acknowledgements(response))
-        state.rum = usage_reports.still_waiting(state.rum, statuses)
+        told.update(usage_reports.note_answer(state, response, agent.now()))
 
-    agent.tell(RequestType.RUM_REPORT, usage_reports.usage_data(batch), note)
-    return {"reports": usage_reports.describe(waiting, statuses)}
+    agent.tell(RequestType.RUM_REPORT, usage_reports.usage_data(usage_reports.next_batch(waiting)), note)
+    return told
 
 
 def save_usage(

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from agents.common.signatures import sign
 from agents.smart_agent.errors import UsageError, VerificationFailed
-from agents.smart_agent.messages import Response
+from agents.smart_agent.messages import OK_POLL, Response, read_promise
 from agents.smart_agent.state import Identity, Product, Rum, State, WaitingReport
 
 KEPT: Final = frozenset({"ACCEPTED", "DUPLICATE"})
@@ -96,7 +96,7 @@ def measure(state: State, use: Mapping[str, int], load_key: LoadKey, *, seconds:
             payload = make_payload(product, report_id=last, tag=tag, count=count, start=since, end=until)
             signature = sign_payload(payload, product, identity, key)
             made.append(WaitingReport(report_id=last, tag=tag, payload=payload, signature=signature))
-    return Rum(waiting=[*state.rum.waiting, *made], measured_until=end, last_id=last)
+    return msgspec.structs.replace(state.rum, waiting=[*state.rum.waiting, *made], measured_until=end, last_id=last)
 
 
 def close_measurement(state: State, use: Mapping[str, int], load_key: LoadKey, now: int) -> Rum:
@@ -119,8 +119,21 @@ def usage_data(waiting: Iterable[WaitingReport]) -> dict[str, Any]:
     return {"reports": [{"payload": one.payload, "signature": one.signature} for one in waiting]}
 
 
-def read_acknowledgements(response: Response) -> dict[int, str]:
-    """The status of each report. Raises VerificationFailed."""
+def note_answer(state: State, response: Response, now: int) -> dict[str, Any]:
+    """Take over what became of each report that waited, and tell it; or that this will be told later (OK_POLL), as by
+    an on-prem server, which hears of it with a file. Raises VerificationFailed."""
+    waiting, statuses = state.rum.waiting, {}
+    if response.status_code == OK_POLL:
+        promise = read_promise(response)
+        at = now + promise.poll_interval * 1000
+        state.rum = msgspec.structs.replace(state.rum, poll_id=promise.poll_id, poll_at=at)
+    else:
+        statuses = _read_acknowledgements(response)
+        state.rum = still_waiting(msgspec.structs.replace(state.rum, poll_id=None), statuses)
+    return {"reports": describe(waiting, statuses)}
+
+
+def _read_acknowledgements(response: Response) -> dict[int, str]:
     try:
         told = msgspec.convert(response.data, Acknowledgements).acknowledgements
     except msgspec.ValidationError as error:

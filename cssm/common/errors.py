@@ -53,3 +53,9 @@ class Conflict(DomainError):
     """The input is well-formed, but the present state does not allow it."""
 
     default_code = "CONFLICT"
+
+
+class Unavailable(DomainError):
+    """This installation cannot do it now (a full disk, a database that is being restarted): later it may."""
+
+    default_code = "UNAVAILABLE"

@@ -21,7 +21,7 @@ from django_htmx.middleware import HtmxDetails
 
 from cssm.common.actor import Actor
 from cssm.common.clock import read_clock
-from cssm.common.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
+from cssm.common.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unavailable
 from cssm.common.forms import ConfirmForm, add_domain_error
 from cssm.common.permissions import Access, Permission
 
@@ -30,6 +30,7 @@ STATUS_OF_ERROR: Final[dict[type[DomainError], HTTPStatus]] = {
     Forbidden: HTTPStatus.FORBIDDEN,
     Conflict: HTTPStatus.CONFLICT,
     Invalid: HTTPStatus.BAD_REQUEST,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 MAX_SELECTED: Final = 500
 
@@ -39,6 +40,7 @@ TITLE_OF_STATUS: Final[dict[HTTPStatus, str]] = {
     HTTPStatus.NOT_FOUND: "There is no such page",
     HTTPStatus.CONFLICT: "This is not possible now",
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong",
+    HTTPStatus.SERVICE_UNAVAILABLE: "This is not possible for the moment",
 }
 
 

@@ -7,14 +7,16 @@ carry on. A small one is worked on while its sender waits, and leaves nothing be
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import transaction
+import structlog
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
 from cssm.common.actor import Actor, ActorKind
-from cssm.common.errors import Conflict, DomainError
+from cssm.common.errors import Conflict, DomainError, Unavailable
 from cssm.common.jobs import nudge
 from cssm.common.permissions import Permission
 from cssm.common.retries import retry_transient
@@ -38,7 +40,18 @@ from sync.services.staging import Staged, check_beginning, drop_staged, stage_fi
 from sync.services.storage import StoredFile, store_file
 from sync.services.usage_reports import take_usage_reports
 from sync.services.verification import check_order, verify_signature
-from sync.states import CertificateKind, ExchangeKind, ExchangeState, MarkReason, NoticeKind, ServerState, Side
+from sync.states import (
+    OPEN_STATES,
+    CertificateKind,
+    ExchangeKind,
+    ExchangeState,
+    MarkReason,
+    NoticeKind,
+    ServerState,
+    Side,
+)
+
+log = structlog.get_logger(__name__)
 
 WORK_TASK: Final = "sync.work_exchanges"
 DIRECT_UP_TO: Final = 5 * 1024 * 1024
@@ -46,6 +59,7 @@ DIRECT_UP_TO: Final = 5 * 1024 * 1024
 
 HOLD: Final = timedelta(minutes=2)
 HOLD_WHILE_APPLYING: Final = timedelta(minutes=10)
+RETRY_AFTER: Final = timedelta(seconds=30)
 
 
 class Interrupted(Exception):
@@ -87,6 +101,12 @@ class Keeper:
             if not mine.filter(cancel_requested_at__isnull=True).update(**values):
                 raise Interrupted
 
+    def give_back(self) -> None:
+        """Leave it to whoever comes next, in a while."""
+        mine = Exchange.objects.filter(pk=self.exchange_id, worker=self.worker, state__in=OPEN_STATES)
+        with transaction.atomic():
+            mine.update(state=ExchangeState.WAITING, worker="", held_until=self.moment() + RETRY_AFTER)
+
 
 def synchronize(
     *,
@@ -100,7 +120,8 @@ def synchronize(
     """Take the file: the exchange is applied (or compared, for a dry run), or still open where it is worked on in the
     background. The same bytes again give the same exchange. Not inside a transaction.
 
-    Raises `FileRefused`, `FileConflict`, `NotFound`, `Forbidden`; nothing has changed then.
+    Raises `FileRefused`, `FileConflict`, `NotFound`, `Forbidden`; nothing has changed then. `Unavailable` where the
+    database fails while the file is worked on: then it is kept, and a worker takes it up.
     """
     if not (actor.kind is ActorKind.ON_PREM and actor.id == str(server.uuid)):
         require(actor, server, Permission.MANAGE_ASSETS)
@@ -122,6 +143,15 @@ def synchronize(
         if isinstance(error, Interrupted):
             raise Conflict("The exchange was taken over or cancelled.", code="CANCELLED") from error
         raise
+    except (OperationalError, InterfaceError) as error:
+        log.exception("exchange_interrupted", exchange=exchange.pk)
+        with suppress(DatabaseError, InterfaceError):  # else it is held for some minutes more
+            keeper.give_back()
+        raise Unavailable(
+            "The database failed while the file was worked on: it is out of room, or being restarted. Nothing of it has"
+            " been applied. The file is kept and worked on again in a few minutes; upload the very same file once more"
+            " then, and you are given its response.",
+        ) from error
 
 
 def process_exchange(*, exchange: Exchange, keeper: Keeper, now: datetime) -> Exchange:

@@ -28,7 +28,6 @@ from sync.states import OPEN_STATES, ExchangeState
 log = structlog.get_logger(__name__)
 
 MOST_ATTEMPTS: Final = 5
-RETRY_AFTER: Final = timedelta(seconds=30)
 ORPHANED_AFTER: Final = timedelta(hours=6)
 _AT_ONCE: Final = 50
 
@@ -125,9 +124,7 @@ def _try_again(exchange: Exchange, keeper: Keeper) -> int:
         message = "The file could not be worked on because of a fault here. Nothing was changed. Tell the operator."
         rows = [{"line": 0, "key": "", "code": "INTERNAL", "message": message}]
         return _end(exchange, keeper, ExchangeState.FAILED, errors=rows)
-    with transaction.atomic():
-        mine = Exchange.objects.filter(pk=exchange.pk, worker=keeper.worker, state__in=OPEN_STATES)
-        mine.update(state=ExchangeState.WAITING, worker="", held_until=keeper.moment() + RETRY_AFTER)
+    keeper.give_back()
     return 0
 
 

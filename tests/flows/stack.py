@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -76,6 +77,9 @@ class Stack:
     smtp: Any = None
     web_workers: int = 1
     key_pool_size: int = 12
+    in_sessions: bool = False
+    """Each process leads a session of its own, so that it can be killed with all that it started."""
+    commands: dict[str, tuple["subprocess.Popen[bytes]", list[str], dict[str, str]]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -122,10 +126,10 @@ class Stack:
             "warning",
             "cssm.wsgi:application",
         ]
-        self._spawn("web", [*granian, *threads], without_root)
+        self.spawn("web", [*granian, *threads], without_root)
         queues = ["-P", "threads", "-c", "3", "-Q", "default,sync,mail", "--without-gossip", "--without-mingle"]
-        self._spawn("worker", [*celery, "worker", *queues, "-n", f"{self.database}@%h"], without_root)
-        self._spawn("beat", [*celery, "beat", "--loglevel", "warning"], without_root)
+        self.spawn("worker", [*celery, "worker", *queues, "-n", f"{self.database}@%h"], without_root)
+        self.spawn("beat", [*celery, "beat", "--loglevel", "warning"], without_root)
         wait_for(self._is_live, seconds=180, what=f"the web server on {self.url}")
 
     def stop(self) -> None:
@@ -143,6 +147,30 @@ class Stack:
         if server.startswith("postgres"):
             self._execute_on(server, f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def spawn(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        """Start a process of the installation, its output in a log in its folder."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, env=environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=self.in_sessions
+            )
+        self.processes.append(process)
+        self.commands[name] = (process, command, environment)
+
+    def kill(self, *names: str) -> None:
+        """At once and without a chance to tidy up."""
+        for name in names:
+            os.killpg(self.commands[name][0].pid, signal.SIGKILL)
+        for name in names:
+            self.commands[name][0].wait()
+            self.processes.remove(self.commands[name][0])
+
+    def revive(self, *names: str) -> None:
+        """Start again what was killed."""
+        for name in names:
+            _, command, environment = self.commands[name]
+            self.spawn(name, command, environment)
+        wait_for(self._is_live, seconds=180, what=f"the web server on {self.url}")
 
     def manage(self, *arguments: str, code: int = 0) -> str:
         return self.python(str(ROOT / "manage.py"), *arguments, code=code)
@@ -218,10 +246,6 @@ class Stack:
 
     def logs(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
-
-    def _spawn(self, name: str, command: list[str], environment: dict[str, str]) -> None:
-        with (self.folder / f"{name}.log").open("wb") as log:
-            self.processes.append(subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log))
 
     def _is_live(self) -> bool:
         if any(process.poll() is not None for process in self.processes):

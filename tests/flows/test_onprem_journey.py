@@ -48,6 +48,10 @@ class Site:
     def authorize(self, device: Path, count: int) -> str:
         return str(self.stack.agent(device, "authorize", f"{TAG}={count}")["authorization"])
 
+    def reports(self, device: Path, *command: str) -> list[str]:
+        """What became of the usage reports that a product sends or asks about."""
+        return [one["status"] for one in self.stack.agent(device, *command)["reports"]]
+
     def figures(self) -> tuple[int, int, int, str]:
         answer = self.acme.call(f"{ACCOUNT}/licenses", {"virtualAccounts": [self.va]})
         row = next(row for row in answer["licenses"] if row["entitlementTag"] == TAG)
@@ -91,7 +95,9 @@ def test_an_on_prem_server_lives_by_files_alone(site: Site):
         assert site.authorize(device, 3) == "OUT_OF_COMPLIANCE"
         assert site.figures() == (2, 0, 2, "In Compliance")
 
+        assert site.reports(device, "rum", f"{TAG}=3", "--seconds", "60") == ["waiting"]
         server.synchronize()
+        assert site.reports(device, "poll") == ["ACCEPTED"]
         assert site.figures() == site.figures_in_portal() == (2, 3, -1, "Out Of Compliance")
         assert "PLT0000001" in site.instances()
         assert "host-PLT0000001" in site.instances()

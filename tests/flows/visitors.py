@@ -61,12 +61,12 @@ class Program:
     def try_call(self, path: str, body: Any = None) -> tuple[int, Any]:
         return self._send(API + path, None if body is None else json.dumps(body).encode())
 
-    def upload(self, path: str, content: bytes) -> tuple[int, bytes]:
-        """Post a file as it is; the answer's bytes."""
-        headers = {"Content-Type": "application/yaml", "Authorization": f"Bearer {self._token}"}
+    def upload(self, path: str, content: bytes, *, seconds: float = 60, **more: str) -> tuple[int, bytes]:
+        """Post a file as it is, with `more` headers; the answer's bytes."""
+        headers = {"Content-Type": "application/yaml", "Authorization": f"Bearer {self._token}"} | more
         request = urllib.request.Request(self.url + API + path, data=content, headers=headers)  # noqa: S310  our own address
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  our own address
+            with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310  our own address
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()

@@ -144,10 +144,16 @@ class Reader:
 
 @dataclass(frozen=True)
 class Record:
-    """A mapping of known keys (without their colons); `required` ones must be there."""
+    """A mapping of known keys (without their colons); `required` ones must be there.
+
+    Below `:extensions:` anything may stand: what `extensions` knows there is read, by its name; the rest is read over.
+    A `loose` record reads over every key that it does not know.
+    """
 
     required: Mapping[str, Shape]
     optional: Mapping[str, Shape] = field(default_factory=dict)
+    extensions: Mapping[str, Shape] = field(default_factory=dict)
+    loose: bool = False
 
     def __call__(self, reader: Reader, event: Any, path: str) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -159,10 +165,12 @@ class Record:
                 if name in seen:
                     raise reader.refuse("DUPLICATE", "the key stands there twice", key, here)
                 seen.add(name)
-                if name == EXTENSIONS:
+                shape = self.required.get(name) or self.optional.get(name)
+                if name == EXTENSIONS and self.extensions:
+                    shape = Record({}, self.extensions, loose=True)
+                if shape is None and (self.loose or name == EXTENSIONS):
                     reader.skip(reader.next(), here)
                     continue
-                shape = self.required.get(name) or self.optional.get(name)
                 if shape is None:
                     raise reader.refuse("UNKNOWN_KEY", "the key is not known", key, here)
                 values[name] = shape(reader, reader.next(), here)

@@ -10,6 +10,9 @@ from agents.onprem.documents.writer import entry, flag, head, quote, text_block
 quote_tag: Final = lru_cache(maxsize=1024)(quote)
 """Tags and PIDs are few, and stand in every instance."""
 
+MOST_ROWS: Final = 10_000
+"""How many conversions, and how many usage reports, the portal takes in one file."""
+
 SYNC_VERSION: Final = "1"
 SSMS_VERSION: Final = "9-202611"
 
@@ -104,6 +107,23 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsageReport:
+    """A usage report as its product signed it; `signature` holds `signing_type`, `key` and `value`."""
+
+    payload: str
+    signature: Mapping[str, str]
+
+    def text(self) -> str:
+        rows = [f"- :payload: {quote(self.payload)}\n  :signature:\n"]
+        rows += [
+            f"    :{name}: {quote(self.signature[name])}\n"
+            for name in ("signing_type", "key", "value")
+            if self.signature[name]
+        ]
+        return "".join(rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """A local Virtual Account with those of its instances that the file names."""
 
@@ -134,6 +154,7 @@ class SynchronizationRequest:
     last_generated: str
     accounts: Iterable[Account]
     conversions: Sequence[Conversion] = ()
+    usage_reports: Iterable[UsageReport] = ()
     tg_csr: str | None = None
     ssms_csr: str | None = None
 
@@ -153,6 +174,12 @@ class SynchronizationRequest:
         if self.conversions:
             yield ":device_conversion_request:\n"
             yield from (conversion.text() for conversion in self.conversions)
+        some = False
+        for report in self.usage_reports:
+            if not some:
+                yield ":rum_reports:\n"
+                some = True
+            yield report.text()
         some = False
         for account in self.accounts:
             if not some:

@@ -59,6 +59,9 @@ _CONVERSION: Final = Record(
         "software_tag_identifier": text,
     }
 )
+_USAGE_ANSWER: Final = Record(
+    {"report_id": optional(identifier), "status": text}, {"message": optional(text)}, loose=True
+)
 
 
 def _exactly(word: str) -> Shape:
@@ -119,14 +122,15 @@ def read_synchronization(reader: Reader, take_account: Take, take_conversion: Ta
         "third_party_providers": many(_PROVIDER),
         "marked": many(facts),
     }
-    return _flatten(
-        reader.read(
-            Record(
-                required | dict.fromkeys(SERVER_CERTIFICATES, text),
-                further | dict.fromkeys((*HTTPS_CERTIFICATES, THREE_TIER), text),
-            )
+    values = reader.read(
+        Record(
+            required | dict.fromkeys(SERVER_CERTIFICATES, text),
+            further | dict.fromkeys((*HTTPS_CERTIFICATES, THREE_TIER), text),
+            {"rum_acknowledgements": many(_USAGE_ANSWER)},
         )
     )
+    values["usage_answers"] = values.pop("extensions", {}).get("rum_acknowledgements", [])
+    return _flatten(values)
 
 
 def _flatten(values: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,11 @@ def quote(text: str) -> str:
     return _NOT_PRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
+def is_lines(text: str) -> bool:
+    """Whether text of several lines holds only what the portal takes from a file."""
+    return all(line.isprintable() for line in text.replace("\r\n", "\n").replace("\t", " ").split("\n"))
+
+
 def flag(value: bool) -> str:
     return "true" if value else "false"
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.onprem.documents.requests import Conversion
-from agents.onprem.documents.writer import MAX_SCALAR
-from agents.onprem.products.wire import ConversionData, Pending, PollData, Refusal, Request, parse_data
+from agents.onprem.documents.requests import MOST_ROWS, Conversion
+from agents.onprem.documents.writer import MAX_SCALAR, is_lines
+from agents.onprem.products.wire import ConversionData, Pending, Refusal, Request, parse_data
 
 POLL_SECONDS: Final = 3600
 """The result comes with a file: asking more often would tell nothing new."""
@@ -17,7 +17,7 @@ POLL_SECONDS: Final = 3600
 _UNTOLD: Final = """
     SELECT c.*, i.udi_pid, i.udi_serial_number FROM conversion c JOIN instance i ON i.id = c.instance_id
     WHERE i.is_active AND c.id IN (SELECT MIN(id) FROM conversion WHERE status = '' GROUP BY instance_id)
-    ORDER BY c.id"""
+    ORDER BY c.id LIMIT ?"""
 
 
 def take_conversion(database: sqlite3.Connection, request: Request, instance: sqlite3.Row, now: int) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def take_conversion(database: sqlite3.Connection, request: Request, instance: sq
     if any(len(payload.encode()) > MAX_SCALAR for *_, payload in keys):
         raise Refusal("MALFORMED", f"A license file has at most {MAX_SCALAR} bytes.")
     texts = [data.software_tag_identifier, *(tag for _, tag, _ in keys)]
-    if not all(text.isprintable() for text in texts) or not all(_is_lines(payload) for *_, payload in keys):
+    if not all(text.isprintable() for text in texts) or not all(is_lines(payload) for *_, payload in keys):
         raise Refusal("MALFORMED", "A text holds characters that no file to the portal may hold.")
     lines = msgspec.json.encode(data.conversion_lines).decode()
     same = database.execute(
@@ -37,32 +37,34 @@ def take_conversion(database: sqlite3.Connection, request: Request, instance: sq
         [instance["id"], lines],
     ).fetchone()
     if same is not None:
-        return _describe(same)
+        return describe_conversion(same)
     row = database.execute(
         "INSERT INTO conversion (instance_id, poll_id, software_tag, locale, lines, asked_at)"
         " VALUES (?, ?, ?, ?, ?, ?) RETURNING *",
         [instance["id"], secrets.randbits(63), data.software_tag_identifier, _locale(request), lines, now],
     ).fetchone()
-    return _describe(row)
+    return describe_conversion(row)
 
 
-def poll(database: sqlite3.Connection, request: Request, instance: sqlite3.Row) -> dict[str, Any]:
-    """The result, or that it is still to come; only to the instance that asked."""
-    number = int(parse_data(request, PollData).poll_id)
-    row = None
-    if number < 2**63:
-        row = database.execute(
-            "SELECT * FROM conversion WHERE poll_id = ? AND instance_id = ?", [number, instance["id"]]
-        ).fetchone()
-    if row is None:
-        raise Refusal("POLL_UNKNOWN", "There is nothing to ask for under this poll_id.")
-    return _describe(row)
+def find_conversion(database: sqlite3.Connection, number: int, instance: sqlite3.Row) -> sqlite3.Row | None:
+    """What this instance was given the number for."""
+    row: sqlite3.Row | None = database.execute(
+        "SELECT * FROM conversion WHERE poll_id = ? AND instance_id = ?", [number, instance["id"]]
+    ).fetchone()
+    return row
+
+
+def describe_conversion(row: sqlite3.Row) -> dict[str, Any]:
+    """The result, or that it is still to come."""
+    if not row["status"]:
+        return Pending(poll_id=row["poll_id"], poll_interval=POLL_SECONDS)
+    return {"conversion_status": row["status"], "status_message": row["message"]}
 
 
 def list_conversions(database: sqlite3.Connection) -> Iterator[tuple[int, Conversion]]:
     """What the next file asks for, with the row's id: of each product the oldest that has no result, for a result does
-    not say which of several it is of."""
-    for row in database.execute(_UNTOLD):
+    not say which of several it is of, and no more than a file may hold."""
+    for row in database.execute(_UNTOLD, [MOST_ROWS]):
         yield (
             row["id"],
             Conversion(
@@ -103,16 +105,6 @@ def settle_conversions(database: sqlite3.Connection, results: Iterable[dict[str,
     )
 
 
-def _is_lines(text: str) -> bool:
-    return all(line.isprintable() for line in text.replace("\r\n", "\n").replace("\t", " ").split("\n"))
-
-
 def _locale(request: Request) -> str:
     locale = request.header.locale[:32]
     return locale if locale and locale.isprintable() else "en"
-
-
-def _describe(row: sqlite3.Row) -> dict[str, Any]:
-    if not row["status"]:
-        return Pending(poll_id=row["poll_id"], poll_interval=POLL_SECONDS)
-    return {"conversion_status": row["status"], "status_message": row["message"]}

@@ -205,13 +205,19 @@ def _add_key(
     signing_key: rsa.RSAPrivateKey,
     issued: Issued,
 ) -> None:
+    pem = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    database.execute(
+        "INSERT INTO issued_key (id_cert_serial, udi_pid, udi_serial_number, public_key)"
+        " SELECT ?, udi_pid, udi_serial_number, ? FROM instance WHERE id = ?",
+        [issued.serial, pem, instance_id],
+    )
     database.execute(
         "INSERT INTO product_key (instance_id, role, public_key, signing_key, id_cert_serial, expires_at)"
         " VALUES (?, ?, ?, ?, ?, ?)",
         [
             instance_id,
             role,
-            public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+            pem,
             dump_key(signing_key).decode(),
             issued.serial,
             int(issued.expires_at.timestamp() * 1000),

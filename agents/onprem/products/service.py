@@ -13,14 +13,19 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from agents.common.errors import AgentError, VerificationFailed
 from agents.common.keys import load_key
 from agents.common.signatures import verify
-from agents.onprem.products.conversions import poll, take_conversion
+from agents.onprem.products.conversions import take_conversion
 from agents.onprem.products.lives import acknowledge, deregister, settle_keys
+from agents.onprem.products.polling import poll
 from agents.onprem.products.registration import register, renew
+from agents.onprem.products.third_party import give_third_party_key
+from agents.onprem.products.usage_reports import take_usage_reports
 from agents.onprem.products.use import authorize
 from agents.onprem.products.wire import (
+    MAX_BODY,
     Envelope,
     Refusal,
     Request,
+    TooLarge,
     compose,
     normalise_serial,
     parse_envelope,
@@ -78,6 +83,14 @@ def _poll(session: Session) -> tuple[dict[str, Any], rsa.RSAPrivateKey | None]:
     return poll(session.database, session.request, session.instance), None
 
 
+def _report_usage(session: Session) -> tuple[dict[str, Any], rsa.RSAPrivateKey | None]:
+    return take_usage_reports(session.database, session.request, session.instance, session.site.now()), None
+
+
+def _give_key(session: Session) -> tuple[dict[str, Any], rsa.RSAPrivateKey | None]:
+    return give_third_party_key(session.database, session.request, session.instance), None
+
+
 HANDLERS: Final[dict[str, Handler]] = {
     "ACK": _acknowledge,
     "AUTHORIZATION": _authorize,
@@ -85,15 +98,27 @@ HANDLERS: Final[dict[str, Handler]] = {
     "DEREGISTRATION": _deregister,
     "POLL": _poll,
     "RENEWAL": _renew,
+    "RUM_REPORT": _report_usage,
+    "THIRD_PARTY_KEY": _give_key,
 }
+NOT_CARRIED: Final = {
+    "ENDPOINT_REPORT": "No file to the portal has a place for endpoints. Register the controller to the portal itself,"
+    " or report what its endpoints use as its own use, with an authorization request.",
+    "EXPORT_AUTHORIZATION": "No file to the portal has a place for an export authorization. Register the product to the"
+    " portal itself, or reserve the license for it there (SLR): an authorization code needs no connection.",
+}
+"""Types that the portal answers and this server cannot, with what to do instead."""
+LONG: Final = frozenset({"RUM_REPORT", "ENDPOINT_REPORT"})
 
 
 def answer(site: Site, body: bytes) -> bytes:
-    """Raises BadOuterForm."""
+    """Raises BadOuterForm, TooLarge."""
     envelope = parse_envelope(body)
     request: Request | None = None
     try:
         request = parse_request(envelope.request)
+        if len(body) > MAX_BODY and request.header.request_type not in LONG:
+            raise TooLarge(f"A message of this type has at most {MAX_BODY} bytes.")
         if request.header.request_type == "REGISTRATION":
             return register(site, envelope, request)
         return _answer_instance(site, envelope, request)
@@ -103,6 +128,8 @@ def answer(site: Site, body: bytes) -> bytes:
     except (AgentError, sqlite3.Error) as error:
         message = str(error) if isinstance(error, AgentError) else "The server could not answer; nothing was changed."
         return _try_later(site, request, message)
+    except TooLarge:
+        raise
     except Exception:
         log.exception("A message could not be answered")
         return _try_later(site, request, "The server could not answer; nothing was changed.")
@@ -127,7 +154,7 @@ def _answer_instance(site: Site, envelope: Envelope, request: Request) -> bytes:
             _check(session)
             handler = HANDLERS.get(request.header.request_type)
             if handler is None:
-                raise Refusal("UNSUPPORTED_REQUEST", "Requests of this type are not answered by this server.")
+                raise _unsupported(request.header.request_type)
             if request.header.request_type != "ACK":
                 settle_keys(database, session.key)
             data, signer = handler(session)
@@ -192,6 +219,11 @@ def _refuse(session: Session, refusal: Refusal) -> bytes:
         refusal=refusal,
         signer=signer,
     )
+
+
+def _unsupported(request_type: str) -> Refusal:
+    message = NOT_CARRIED.get(request_type, "Requests of this type are not answered by this server.")
+    return Refusal("UNSUPPORTED_REQUEST", message)
 
 
 def _not_registered(piid: str | None) -> Refusal:

@@ -13,6 +13,8 @@ from agents.common.signatures import sign
 
 VERSION: Final = "1.3"
 MAX_BODY: Final = 1024 * 1024
+MAX_REPORTS_BODY: Final = 16 * 1024 * 1024
+"""Of usage and endpoint reports."""
 MAX_COUNT: Final = 10**9
 LAST_TIMESTAMP: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
@@ -26,6 +28,10 @@ UdiPart = Annotated[str, Meta(max_length=128, pattern=r"\A(?! )[\x20-\x7e]*(?<! 
 
 class BadOuterForm(Exception):
     """Not a device message at all: answered by HTTP 400."""
+
+
+class TooLarge(Exception):
+    """More than a message of its type may hold: answered by HTTP 413."""
 
 
 class Refusal(Exception):
@@ -145,6 +151,34 @@ class ConversionLine(Struct, forbid_unknown_fields=True):
 class ConversionData(Struct, forbid_unknown_fields=True):
     software_tag_identifier: Tag
     conversion_lines: Annotated[list[ConversionLine], Meta(min_length=1, max_length=1000)]
+
+
+class ReportSignature(Struct, forbid_unknown_fields=True):
+    """`key` is the serial number of an ID certificate for SHA256withRSA, and the maker's matter otherwise."""
+
+    signing_type: Annotated[str, Meta(min_length=1, max_length=64)]
+    value: Annotated[str, Meta(max_length=8192)]
+    key: Annotated[str, Meta(max_length=1024)] = ""
+    sudi: Raw = msgspec.field(default_factory=Raw)
+
+
+class SubmittedReport(Struct, forbid_unknown_fields=True):
+    """A usage report; `payload` is the exact text that is signed."""
+
+    payload: str
+    signature: ReportSignature
+    header: Raw = msgspec.field(default_factory=Raw)
+
+
+class RumData(Struct, forbid_unknown_fields=True):
+    reports: Annotated[list[SubmittedReport], Meta(min_length=1, max_length=1000)]
+
+
+class ThirdPartyData(Struct, forbid_unknown_fields=True):
+    provider: Literal["SPEECHVIEW", "APNS", "PNP"]
+    key_name: Annotated[str, Meta(min_length=1, max_length=255)]
+    key_id: Long | None = None
+    parameters: Annotated[dict[str, str], Meta(max_length=64)] | None = None
 
 
 class PollData(Struct, forbid_unknown_fields=True):

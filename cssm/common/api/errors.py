@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from cssm.common.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
+from cssm.common.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unavailable
 from cssm.common.middleware import correlation_id_of
 
 log = structlog.get_logger(__name__)
@@ -20,7 +20,13 @@ log = structlog.get_logger(__name__)
 # Programs written against these prefixes know 403 only.
 PREFIXES_WITHOUT_401: Final = ("/api/v1/", "/backend/api/v1/")
 
-STATUS_OF_KIND: Final[dict[type[DomainError], int]] = {Invalid: 400, Forbidden: 403, NotFound: 404, Conflict: 409}
+STATUS_OF_KIND: Final[dict[type[DomainError], int]] = {
+    Invalid: 400,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Unavailable: 503,
+}
 STATUS_OF_CODE: Final[dict[str, int]] = {"IDEMPOTENCY_KEY_REUSED": 422, "RATE_LIMITED": 429, "TOO_LARGE": 413}
 CODE_OF_STATUS: Final[dict[int, str]] = {
     400: "MALFORMED",

@@ -214,9 +214,11 @@ def _read_spare(sources: Sequence[Pool], now: datetime) -> dict[tuple[int, int],
     of_line = Hold.objects.counting().filter(line=OuterRef("pk")).order_by().values("line")
     held = Coalesce(Subquery(of_line.annotate(n=Sum("quantity")).values("n")), 0)
     spare: dict[tuple[int, int], list[TermRow]] = {}
-    for line in lines.running_at(now).with_anything_left().annotate(held=held):
-        row = TermRow(line.license_id, line.remaining - line.held, line.start, line.end)
-        spare.setdefault((line.virtual_account_id, line.license_id), []).append(row)
+    running = lines.running_at(now).with_anything_left().annotate(free=F("remaining") - held)
+    for account_id, license_id, free, start, end in running.values_list(
+        "virtual_account_id", "license_id", "free", "start", "end"
+    ):
+        spare.setdefault((account_id, license_id), []).append(TermRow(license_id, free, start, end))
     return spare
 
 

@@ -185,17 +185,32 @@ def test_a_failure_is_tried_again_every_hour_and_then_the_schedule_goes_on(wire:
 
 
 @pytest.mark.parametrize(
-    ("every", "due", "expected"),
+    ("every", "start", "after", "expected"),
     [
-        ("daily", "2026-12-31", "2027-01-01"),
-        ("weekly", "2026-12-31", "2027-01-07"),
-        ("monthly", "2026-12-31", "2027-01-31"),
-        ("monthly", "2026-01-31", "2026-02-28"),
-        ("monthly", "2026-11-30", "2026-12-30"),
+        ("daily", "2026-12-31", "2026-12-31", "2027-01-01"),
+        ("weekly", "2026-12-31", "2026-12-31", "2027-01-07"),
+        ("weekly", "2026-12-31", "2027-01-09T05:00", "2027-01-14"),
+        ("monthly", "2026-12-31", "2026-12-31", "2027-01-31"),
+        ("monthly", "2026-01-31", "2026-01-31", "2026-02-28"),
+        ("monthly", "2026-01-31", "2026-02-28", "2026-03-31"),
+        ("monthly", "2026-11-30", "2026-11-30", "2026-12-30"),
+        ("monthly", "2026-11-30", "2026-11-29", "2026-11-30"),
     ],
 )
-def test_the_time_after(every: str, due: str, expected: str) -> None:
-    assert following(every, datetime.fromisoformat(due)) == datetime.fromisoformat(expected)
+def test_the_time_after(every: str, start: str, after: str, expected: str) -> None:
+    moments = [datetime.fromisoformat(each) for each in (start, after, expected)]
+    assert following(every, *moments[:2]) == moments[2]
+
+
+def test_a_weekly_one_that_failed_for_days_keeps_to_its_weekday(wire: Wire, portal: FakePortal) -> None:
+    plant = wire.plant
+    set_schedule(plant.site, every="weekly", minute=600, url=URL)
+    plant.clock.time = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+    wire.answers = [lose]
+    assert run_due(plant.site, wire.network.synchronize) is not None
+    plant.clock.time = datetime(2026, 3, 4, 5, 0, tzinfo=UTC)
+    assert run_due(plant.site, wire.network.synchronize)["installed"]  # type: ignore[index]
+    assert plant.status["next_sync_at"] == "2026-03-09T10:00:00.000Z"
 
 
 def test_a_schedule_needs_an_address_and_can_be_ended(registered_plant: Plant) -> None:

@@ -16,12 +16,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from agents.common.keys import generate_key
+from agents.onprem import call_home
 from agents.onprem.cli import main
 from agents.onprem.http_service import Https, LicenseServer, Service
 from agents.smart_agent import client
 from agents.smart_agent.client import SmartAgent
 from agents.smart_agent.errors import Refused
 from agents.smart_agent.state import StateStore
+from agents.smart_agent.transport import GATEWAY_PATH, place_url
 from tests.agents.conftest import TAG
 from tests.agents.onprem.conftest import Plant, product
 from tests.agents.onprem.portal import FakePortal, account, owned
@@ -159,6 +161,40 @@ def test_a_product_registers_over_http(registered_plant: Plant, service: dict[st
     assert agent.authorize({TAG: 1})["authorization"] == "AUTHORIZED"
 
 
+@pytest.mark.parametrize("gateway", [False, True])
+def test_a_product_registers_by_call_home(registered_plant: Plant, service: dict[str, str], gateway: bool) -> None:
+    plant = registered_plant
+    agent = SmartAgent(StateStore(plant.desk / "device"), clock=plant.clock)
+    url = service["http"] + GATEWAY_PATH if gateway else place_url(service["http"], "callhome")
+    agent.register(url=url, root=plant.portal.root.pem, product=product("FCW1"), token=plant.token())
+    assert agent.authorize({TAG: 1})["authorization"] == "AUTHORIZED"
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        "no XML",
+        "<Envelope/>",
+        '<!DOCTYPE x><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"/>',
+        call_home.wrap(b"x", "http://schemas.xmlsoap.org/soap/envelope/").decode().replace("eA==", "?"),
+        call_home.wrap(b"x", "http://schemas.xmlsoap.org/soap/envelope/").decode().replace("SmartLicense", "Other"),
+        call_home.wrap(b"no message", "http://www.w3.org/2003/05/soap-envelope").decode(),
+    ],
+)
+def test_an_envelope_without_a_message_is_refused(service: dict[str, str], envelope: str) -> None:
+    assert post(service["http"], GATEWAY_PATH, envelope.encode(), "text/xml") == 400
+    assert post(service["http"], GATEWAY_PATH, envelope.encode(), "application/json") == 415
+
+
+def post(url: str, path: str, body: bytes, kind: str) -> int:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        connection.request("POST", path, body, {"Content-Type": kind})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
 def test_a_token_of_five_uses_registers_five_whoever_comes_first(
     registered_plant: Plant, service: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +226,7 @@ def test_a_token_of_five_uses_registers_five_whoever_comes_first(
         ("POST", "/SmartTransport", "application/json", b"{}", 400),
         ("POST", "/licservice/license", "application/json", b"\xff", 400),
         ("POST", "/licservice/license", "text/xml", b"{}", 415),
-        ("POST", "/licservice/license", "application/json", b"x" * (1024 * 1024 + 1), 413),
+        ("POST", "/licservice/license", "application/json", b"x" * (16 * 1024 * 1024 + 1), 413),
         ("POST", "/elsewhere", "application/json", b"{}", 404),
         ("GET", "/licservice/license", "application/json", b"", 405),
     ],

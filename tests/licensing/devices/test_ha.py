@@ -285,8 +285,8 @@ def test_who_gets_its_udi_back_stands_by_where_another_counts_for_the_group_by_n
     report(second, 3, 1)
     report(first, 3, 2)
     advance_lives(now=later + timedelta(minutes=1))
-    lost = ProductInstance.objects.get(piid=taker.piid)
-    again = ProductInstance.objects.get(piid=first.piid)
+    lost = ProductInstance.objects.get(piid=str(taker.piid))
+    again = ProductInstance.objects.get(piid=str(first.piid))
     assert (lost.claim_lost, again.claim_lost) == (True, False)
     assert counted() == {second.piid}
     assert in_use(later) == 3
