@@ -49,8 +49,12 @@ def _configure() -> dict[str, Any]:
             "store_processed": False,
         }
         config["worker_enable_remote_control"] = False
-    elif settings.CELERY_BROKER_URL.startswith("redis"):
-        config["broker_transport_options"] = {"global_keyprefix": f"{settings.KEY_PREFIX}:"}
+    elif settings.CELERY_BROKER_URL.startswith(("redis", "amqp")):
+        # Otherwise a request that nudges waits six seconds for a broker that is gone. Workers reconnect by other rules.
+        options: dict[str, Any] = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+        if settings.CELERY_BROKER_URL.startswith("redis"):
+            options |= {"global_keyprefix": f"{settings.KEY_PREFIX}:", "socket_connect_timeout": 2.0}
+        config["broker_transport_options"] = options
     return config
 
 
