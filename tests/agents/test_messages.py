@@ -72,8 +72,8 @@ def test_the_agent_needs_nothing_of_the_server_and_few_libraries() -> None:
     assert _imports("smart_agent", "common") - sys.stdlib_module_names == {"agents", *libraries}
 
 
-def test_the_on_prem_server_reads_yaml_besides() -> None:
-    assert _imports("onprem") - sys.stdlib_module_names == {"agents", "cryptography", "msgspec", "yaml"}
+def test_the_on_prem_server_reads_yaml_and_soap_besides() -> None:
+    assert _imports("onprem") - sys.stdlib_module_names == {"agents", "cryptography", "lxml", "msgspec", "yaml"}
 
 
 def _imports(*folders: str) -> set[str]:

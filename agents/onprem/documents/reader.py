@@ -158,7 +158,9 @@ class Record:
     def __call__(self, reader: Reader, event: Any, path: str) -> dict[str, Any]:
         values: dict[str, Any] = {}
         seen: set[str] = set()
-        if reader.enter(event, yaml.MappingStartEvent, path):
+        if self.loose and not isinstance(event, yaml.MappingStartEvent):
+            reader.skip(event, path)
+        elif reader.enter(event, yaml.MappingStartEvent, path):
             while not isinstance(key := reader.next(), yaml.MappingEndEvent):
                 name = self._read_key(reader, key, path)
                 here = f"{path}:{name}:"
@@ -182,6 +184,8 @@ class Record:
     def _read_key(self, reader: Reader, event: Any, path: str) -> str:
         if not isinstance(event, yaml.ScalarEvent) or not is_plain(event) or event.value == "<<":
             raise reader.refuse("FORBIDDEN_YAML", "a key is a plain ':name:'", event, path)
+        if self.loose and not event.value.startswith(":"):
+            return str(event.value)  # of others, in their own way
         if len(event.value) < 2 or not event.value.startswith(":"):
             raise reader.refuse("UNKNOWN_KEY", f"{event.value[:80]!r} is not a key", event, path)
         return str(event.value[1:])
