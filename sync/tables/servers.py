@@ -1,7 +1,7 @@
 """The tables of on-prem servers: those of an account, the operator's, and one server's product instances."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from django.utils.html import format_html
@@ -23,7 +23,7 @@ class ServerTable(Table):
     key = "onprem-servers"
     caption = "On-Prem Accounts"
     fixed = ("name",)
-    hidden: tuple[str, ...] = (
+    hidden: ClassVar[tuple[str, ...]] = (
         "removal_due_at",
         "uuid",
         "ssms_version",
