@@ -78,7 +78,7 @@ def test_files_are_dropped_compared_applied_and_shown(page: Page, registered: Pl
     check(page)
     page.get_by_role("link", name="All product instances that it changes").click()
     expect(page.get_by_role("table")).to_contain_text("+39 License A")
-    waiting = registered.upload(registered.write(account(1, "Engineering")), in_background=True)
+    waiting = registered.upload(registered.write(account(1, "Engineering"), full=True), in_background=True)
     page.goto(f"/accounts/acme.example/onprem/{waiting.server.uuid}/exchanges/{waiting.pk}/")
     expect(page.get_by_role("link", name="Cancel this file")).to_be_visible()
     check(page)

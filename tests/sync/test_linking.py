@@ -48,6 +48,42 @@ def held(plant: Plant) -> dict[str, int]:
     return {LocalAccount.objects.get(pk=pk).name: count for pk, count in counts.items()}
 
 
+def test_an_unknown_account_is_held_where_its_registrar_may_not_create_one(
+    authorities: None,
+    bob: User,
+    engineering: VirtualAccount,
+    default_va: VirtualAccount,
+    license: License,
+    now: datetime,
+):
+    plant = Plant(actor_for_user(bob), engineering, now)
+    plant.register()
+    exchange = plant.upload(
+        plant.write(
+            account(1, "Engineering", instance(6)),
+            account(2, "New", instance(7, uses={"tag_a": 1})),
+            account(3, "DEFAULT", instance(8)),
+        )
+    )
+    response = plant.install(exchange)
+    assert [marked[":reason"] for marked in response[":marked"]] == ["unlinked_account", "unlinked_account"]
+    assert ProductInstance.objects.count() == 1
+    held = LocalAccount.objects.filter(virtual_account=None)
+    assert sorted(held.values_list("name", "instance_count")) == [("DEFAULT", 1), ("New", 1)]
+    dispatch(now=now)
+    alert = Alert.objects.get(type="authorization_pending")
+    assert "New" in str(alert.params["accounts"])
+    Membership.objects.create(user=bob, smart_account=engineering.smart_account, role=Role.SA_ADMIN, created_at=now)
+    plant.synchronize(
+        account(1, "Engineering", instance(6)), account(2, "New", instance(7)), account(3, "DEFAULT", instance(8)),
+        full=True,
+    )  # fmt: skip
+    assert ProductInstance.objects.count() == 3
+    dispatch(now=now)
+    alert.refresh_from_db()
+    assert alert.cleared_at is not None
+
+
 def test_what_is_held_counts_at_once_when_its_account_is_linked(
     plant: Plant, floor: VirtualAccount, admin_actor: Actor, in_use: InUse, now: datetime
 ):

@@ -174,8 +174,8 @@ def test_local_accounts_are_shown_with_their_links_and_why_there_is_none(
     page = check_page(bob_client.get(page_of(plant)))
     linked, held = (text_of(row) for row in page.xpath("//section[@aria-labelledby='accounts-title']//tbody/tr"))
     assert linked == "Engineering 1 Engineering –"
-    assert "Lab 2 not linked There is no Virtual Account" in held
-    assert "the next synchronization links it" in held
+    assert "Lab 2 not linked Link Lab There is no Virtual Account" in held
+    assert "1 product instance counts nowhere until it is linked." in held
 
 
 def test_instances_of_other_virtual_accounts_are_not_shown(

@@ -8,14 +8,11 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from accounts.models import Event, Membership, SmartAccount, User, VirtualAccount
+from accounts.models import Event, SmartAccount, User, VirtualAccount
 from accounts.services.actors import actor_for_user
 from accounts.services.virtual_accounts import change_virtual_account
-from alerts.models import Alert
-from alerts.services.dispatch import dispatch
 from cssm.common.actor import SYSTEM, Actor
 from cssm.common.errors import Conflict, DomainError
-from cssm.common.permissions import Role
 from licensing.models import License, ProductInstance, StagedInstance
 from licensing.services.ownership.orders import deliver_order
 from pki.crypto.certificates import encode_pem
@@ -269,42 +266,6 @@ def test_an_unknown_account_is_created_where_an_administrator_registered_the_ser
     assert VirtualAccount.objects.filter(name="Plant floor").exists()
     names = [shown[":name"] for shown in response[":synchronization"][":virtual_accounts"]]
     assert names == ["Engineering", "Plant floor"]
-
-
-def test_an_unknown_account_is_held_where_its_registrar_may_not_create_one(
-    authorities: None,
-    bob: User,
-    engineering: VirtualAccount,
-    default_va: VirtualAccount,
-    license: License,
-    now: datetime,
-):
-    plant = Plant(actor_for_user(bob), engineering, now)
-    plant.register()
-    exchange = plant.upload(
-        plant.write(
-            account(1, "Engineering", instance(6)),
-            account(2, "New", instance(7, uses={"tag_a": 1})),
-            account(3, "DEFAULT", instance(8)),
-        )
-    )
-    response = plant.install(exchange)
-    assert [marked[":reason"] for marked in response[":marked"]] == ["unlinked_account", "unlinked_account"]
-    assert ProductInstance.objects.count() == 1
-    held = LocalAccount.objects.filter(virtual_account=None)
-    assert sorted(held.values_list("name", "instance_count")) == [("DEFAULT", 1), ("New", 1)]
-    dispatch(now=now)
-    alert = Alert.objects.get(type="authorization_pending")
-    assert "New" in str(alert.params["accounts"])
-    Membership.objects.create(user=bob, smart_account=engineering.smart_account, role=Role.SA_ADMIN, created_at=now)
-    plant.synchronize(
-        account(1, "Engineering", instance(6)), account(2, "New", instance(7)), account(3, "DEFAULT", instance(8)),
-        full=True,
-    )  # fmt: skip
-    assert ProductInstance.objects.count() == 3
-    dispatch(now=now)
-    alert.refresh_from_db()
-    assert alert.cleared_at is not None
 
 
 # --- the rest of the file ----
