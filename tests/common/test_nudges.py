@@ -36,8 +36,11 @@ def closed_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
-def test_a_broker_that_is_gone_costs_no_time(closed_port: int, settings: Any, scheme: str) -> None:
+def test_a_broker_that_is_gone_costs_no_time(
+    closed_port: int, settings: Any, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.CELERY_BROKER_URL = f"{scheme}://127.0.0.1:{closed_port}/"
+    monkeypatch.setenv("CELERY_BROKER_URL", settings.CELERY_BROKER_URL)  # the library asks the environment first
     app = Celery("gone", set_as_current=False)
     app.conf.update(project._configure())
     started = time.monotonic()
