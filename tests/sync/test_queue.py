@@ -154,6 +154,7 @@ def points_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]
     def dying(self: Any, sql: Any, params: Any = None) -> Any:
         left[0] -= 1
         if left[0] == 0:
+            self.close()  # nobody else will: a cursor on the server that is left open is warned of
             raise Killed
         return execute(self, sql, params)
 
