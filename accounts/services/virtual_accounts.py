@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import connection, transaction
 from oauth2_provider.models import AccessToken
 
 from accounts.errors import DEFAULT_VIRTUAL_ACCOUNT, NAME_TAKEN, VIRTUAL_ACCOUNT_OCCUPIED
@@ -132,6 +132,20 @@ def delete_virtual_account(*, actor: Actor, virtual_account: VirtualAccount, now
         AccessToken.objects.filter(application__virtual_account=row).delete()
         clients = ApiClient.objects.live().filter(virtual_account=row).update(revoked_at=now)
         _record(actor, row, "virtual_account.deleted", {"roles_lost": members, "clients_revoked": clients}, now)
+
+
+def keep_from_deletion(virtual_account_id: int) -> bool:
+    """Whether it is live; then it stays so until the caller's transaction ends, beside others that keep it too.
+
+    For whoever puts something into it. The key of a new row does not do that: it is checked, and locks the account,
+    only when the transaction ends, after a deletion that began meanwhile has found the account empty.
+    """
+    share = " FOR KEY SHARE" if connection.vendor == "postgresql" else ""
+    table = VirtualAccount._meta.db_table
+    with connection.cursor() as cursor:
+        live = f"SELECT 1 FROM {table} WHERE id = %s AND deleted_at IS NULL{share}"  # noqa: S608  our own names
+        cursor.execute(live, [virtual_account_id])
+        return cursor.fetchone() is not None
 
 
 def _lock_live(virtual_account: VirtualAccount) -> VirtualAccount:

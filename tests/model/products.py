@@ -8,6 +8,7 @@ from typing import Any
 from django.db import IntegrityError, OperationalError, transaction
 
 from accounts.models import VirtualAccount
+from accounts.services.virtual_accounts import keep_from_deletion
 from cssm.common.errors import DomainError, NotFound
 from cssm.common.retries import ATTEMPTS
 from licensing.models import HaGroup, InstanceContact, Origin, ProductInstance
@@ -51,8 +52,7 @@ class Product:
                 state=InstanceState.REGISTERED,
                 registered_at=now,
             )
-            # As a registration does: whoever deletes the account either sees the row above or is seen here.
-            if not VirtualAccount.objects.live().filter(pk=virtual_account.pk).exists():
+            if not keep_from_deletion(virtual_account.pk):  # as a registration does
                 raise NotFound("There is no such Virtual Account.")
             InstanceContact.objects.create(instance=instance, last_contact_at=now)
 

@@ -12,8 +12,8 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F
 
-from accounts.models import VirtualAccount
 from accounts.services.events import record_event
+from accounts.services.virtual_accounts import keep_from_deletion
 from cssm.common.actor import Actor
 from licensing.models import (
     HaGroup,
@@ -129,8 +129,7 @@ def _make_instance(enrolment: Enrolment, now: datetime) -> ProductInstance:
         token=token,
         registered_at=now,
     )
-    # The row above waits for a deletion of the account that is under way; this sees whether there was one.
-    if not VirtualAccount.objects.filter(pk=token.virtual_account_id, deleted_at__isnull=True).exists():
+    if not keep_from_deletion(token.virtual_account_id):
         raise Contended
     InstanceContact.objects.create(
         instance=instance,

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from accounts.models import VirtualAccount
 from accounts.services.events import record_event
+from accounts.services.virtual_accounts import keep_from_deletion
 from cssm.common.actor import Actor, ActorKind
 from cssm.common.clock import to_milliseconds
 from cssm.common.errors import Invalid, NotFound
@@ -60,8 +61,7 @@ def create_token(
             max_uses=max_uses,
             export_controlled_allowed=export_controlled_allowed,
         )
-        # The row above waits for a deletion of the account that is under way; this sees whether there was one.
-        if not VirtualAccount.objects.filter(pk=virtual_account.pk, deleted_at__isnull=True).exists():
+        if not keep_from_deletion(virtual_account.pk):
             raise NotFound("This Virtual Account was deleted.")
         _record(actor, token, "token.created", {"terms": _describe_terms(token, lifetime_days)}, now)
     return token, value

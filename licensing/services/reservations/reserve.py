@@ -13,6 +13,7 @@ from typing import Final
 from django.db import transaction
 
 from accounts.models import VirtualAccount
+from accounts.services.virtual_accounts import keep_from_deletion
 from cssm.common.actor import Actor
 from cssm.common.errors import Conflict, NotFound
 from cssm.common.retries import retry_transient
@@ -235,8 +236,7 @@ def make_reservation(
         state=InstanceState.RESERVED,
         registered_at=now,
     )
-    # The row above waits for a deletion of the account that is under way; this sees whether there was one.
-    if not VirtualAccount.objects.live().filter(pk=virtual_account.pk).exists():
+    if not keep_from_deletion(virtual_account.pk):
         raise NotFound("This Virtual Account was deleted.")
     return Reservation.objects.create(
         **place,
