@@ -22,7 +22,12 @@ ONLY_ON_SQLITE = [*(f"--ignore=tests/{path}" for path in (*WITHOUT_DATABASE, FLE
 PAGES = ("test_*_pages.py", "test_operator*.py", "test_every_page.py")
 ONLY_ON_POSTGRESQL = [*(f"--ignore-glob=*/{name}" for name in PAGES), "--ignore=tests/api/test_bad_input.py"]
 # Long ones, which only the soak repeats on the other engine.
-LONG_ON_SQLITE = ["--ignore=tests/flows/test_reservation_journey.py"]
+LONG_ON_SQLITE = [
+    "--ignore=tests/flows/test_reservation_journey.py",
+    "--ignore=tests/licensing/exchange/test_forgeries.py",
+    "--ignore=tests/model/test_stateful.py",  # of the same world as eight actors at once, who need PostgreSQL
+    "--ignore=tests/pki/test_many_chains.py",
+]
 LONG_ON_POSTGRESQL = ["--ignore=tests/flows/test_onprem_journey.py", "--ignore=tests/sync/test_many_files.py"]
 LOCAL_POSTGRESQL = "postgres://postgres@127.0.0.1:5432/postgres"
 LOCAL_REDIS = "redis://127.0.0.1:6379/9"
