@@ -153,7 +153,7 @@ def test_a_schedule_is_kept_by_the_minute(wire: Wire, portal: FakePortal) -> Non
     plant.clock.time = datetime(2026, 3, 3, 2, 59, 59, tzinfo=UTC)
     assert run_due(plant.site, wire.network.synchronize) is None
     plant.clock.time = datetime(2026, 3, 3, 3, 0, tzinfo=UTC)
-    assert run_due(plant.site, wire.network.synchronize)["installed"]  # type: ignore[index]
+    assert run_due(plant.site, wire.network.synchronize)["installed"]  # type: ignore[index]  # it is due
     assert run_due(plant.site, wire.network.synchronize) is None
     assert plant.status["next_sync_at"] == "2026-03-04T03:00:00.000Z"
 
@@ -179,7 +179,7 @@ def test_a_failure_is_tried_again_every_hour_and_then_the_schedule_goes_on(wire:
         assert plant.status["next_sync_at"] == f"2026-03-02T{hour}:00:00.000Z"
         plant.clock.time = datetime(2026, 3, 2, hour, 0, tzinfo=UTC)
     assert plant.status["warnings"] == ["2 synchronizations failed: NETWORK: lost"]
-    assert run_due(plant.site, wire.network.synchronize)["installed"]  # type: ignore[index]
+    assert run_due(plant.site, wire.network.synchronize)["installed"]  # type: ignore[index]  # it is due
     assert plant.status["warnings"] == []
     assert plant.status["next_sync_at"] == "2026-03-03T10:00:00.000Z"
 
@@ -209,7 +209,7 @@ def test_a_weekly_one_that_failed_for_days_keeps_to_its_weekday(wire: Wire, port
     wire.answers = [lose]
     assert run_due(plant.site, wire.network.synchronize) is not None
     plant.clock.time = datetime(2026, 3, 4, 5, 0, tzinfo=UTC)
-    assert run_due(plant.site, wire.network.synchronize)["installed"]  # type: ignore[index]
+    assert run_due(plant.site, wire.network.synchronize)["installed"]  # type: ignore[index]  # it is due
     assert plant.status["next_sync_at"] == "2026-03-09T10:00:00.000Z"
 
 

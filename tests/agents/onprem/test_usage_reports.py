@@ -105,7 +105,7 @@ def built_in(serial: str = "FCW1", number: int = 7, **more: Any) -> dict[str, An
 def test_a_report_travels_as_it_was_signed_and_its_answer_reaches_the_product(
     registered_plant: Plant, agent: SmartAgent
 ) -> None:
-    key = agent._store.load_key(agent.peek().identity.key)  # type: ignore[union-attr]
+    key = agent._store.load_key(agent.peek().identity.key)  # type: ignore[union-attr]  # it is registered
     outcome = report_usage(agent, {TAG: 3, OTHER: 1}, seconds=60)
     assert statuses(outcome) == ["waiting", "waiting"]
     assert statuses(poll(agent)) == ["waiting", "waiting"]
