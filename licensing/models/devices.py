@@ -83,7 +83,10 @@ class HaGroup(models.Model):
     Groups of an on-prem server are as it gives them, found again by `key`; those made here have neither.
     """
 
-    smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+")
+    # That of its Virtual Account, which the database looks up.
+    smart_account = models.ForeignKey(
+        SmartAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
     origin = models.ForeignKey(
@@ -293,16 +296,18 @@ class Usage(models.Model):
     A controller's endpoints are use of their own, beside what it reports of the same tag by itself.
     """
 
-    # Both are copied from the instance, which is bound to them: a large server's file writes 300,000 of these rows, and
-    # PostgreSQL would look each of their accounts up on its own.
+    # Copied from the instance, which is bound to them: a large server's file writes 300,000 of these rows, and
+    # PostgreSQL would look each of their accounts and groups up on its own. A license is never deleted.
     smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False)
     virtual_account = models.ForeignKey(
         VirtualAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
     instance = models.ForeignKey(ProductInstance, on_delete=models.PROTECT, related_name="usage", db_index=False)
-    ha_group = models.ForeignKey(HaGroup, on_delete=models.PROTECT, related_name="usage")
+    ha_group = models.ForeignKey(HaGroup, on_delete=models.PROTECT, related_name="usage", db_constraint=False)
     tag = models.CharField(max_length=255)
-    license = models.ForeignKey(License, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    license = models.ForeignKey(
+        License, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_constraint=False
+    )
     kind = models.CharField(max_length=20, choices=[(k.value, k.value) for k in UsageKind])
     source = models.CharField(
         max_length=10, choices=[(s.value, s.value) for s in UsageSource], default=UsageSource.REPORT
@@ -326,10 +331,16 @@ class Usage(models.Model):
 class UdiClaim(models.Model):
     """Which Smart Account owns a UDI in this installation: one UDI counts once."""
 
-    udi = models.CharField(max_length=400, unique=True)
-    smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+")
+    udi = models.CharField(max_length=400)
+    # That of the instance it was made for; found by `udi` only.
+    smart_account = models.ForeignKey(
+        SmartAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     instance = models.ForeignKey(ProductInstance, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     last_contact_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["udi"], name="udi_claimed_once")]
 
     def __str__(self) -> str:
         return self.udi

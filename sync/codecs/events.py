@@ -34,18 +34,23 @@ _STARTS: Final = (MappingStartEvent, SequenceStartEvent)
 
 
 class _Feed:
-    """The signed range of a file, counted since the last event, which began at `line`."""
+    """The signed range of a file, counted since `reader` was given its last event."""
 
-    def __init__(self, file: Readable, length: int) -> None:
+    def __init__(self, reader: "Events", file: Readable, length: int) -> None:
         file.seek(0)
-        self.file, self.left, self.since, self.line = file, length, 0, 1
+        self.reader, self.file, self.left = reader, file, length
+        self.since, self.event = 0, None
 
     def read(self, size: int = 4096, /) -> bytes:
+        # Here rather than at each event: there are dozens of them in a piece.
+        if self.event is not self.reader.event:
+            self.since, self.event = 0, self.reader.event
         piece = self.file.read(min(size, self.left))
         self.left -= len(piece)
         self.since += len(piece)
         if self.since > _MOST_BETWEEN:
-            raise refuse(FileCode.TOO_LARGE, f"A value or comment is longer than {MAX_SCALAR} bytes.", line=self.line)
+            message = f"A value or comment is longer than {MAX_SCALAR} bytes."
+            raise refuse(FileCode.TOO_LARGE, message, line=self.reader.line)
         return piece
 
 
@@ -54,11 +59,16 @@ class Events:
 
     def __init__(self, file: Readable, length: int) -> None:
         self.length = length
-        self.line = 1
-        self._feed = _Feed(file, length)
-        self._parser = CParser(self._feed)
+        self.event: Any = None
+        self._feed = _Feed(self, file, length)
+        self._next = CParser(self._feed).get_event
         self._depth = 0
         self._in_flow = False
+
+    @property
+    def line(self) -> int:
+        """Where the last event began, from 1."""
+        return 1 if self.event is None else int(self.event.start_mark.line) + 1
 
     @property
     def bytes_read(self) -> int:
@@ -86,20 +96,29 @@ class Events:
 
     def take(self) -> Any:
         """The next event within the content. Raises `FileRefused`: FORBIDDEN_YAML, MALFORMED, TOO_LARGE."""
-        event = self._event()
+        # By far most are short single values outside of flow collections.
+        try:
+            event: Any = self._next()
+        except yaml.YAMLError as error:
+            raise self._malformed(error) from None
         kind = type(event)
-        if self._in_flow and kind not in _ENDS:
-            raise self.forbid("flow collections ({…} and […]) other than empty ones")
-        self._in_flow = False
-        if kind is ScalarEvent:
+        if kind is ScalarEvent and not self._in_flow:
+            self.event = event
             if event.tag is not None or event.anchor is not None:
                 raise self.forbid("tags and anchors")
             value = event.value
-            if len(value) > MAX_SCALAR or (len(value) > MAX_SCALAR // 4 and len(value.encode()) > MAX_SCALAR):
+            if len(value) > MAX_SCALAR // 4 and len(value.encode()) > MAX_SCALAR:
                 raise refuse(FileCode.TOO_LARGE, f"A value is longer than {MAX_SCALAR} bytes.", line=self.line)
             if "\x00" in value:
                 raise refuse(FileCode.MALFORMED, "A value holds a NUL character.", line=self.line)
-        elif kind in _STARTS:
+            return event
+        if event is None:
+            raise refuse(FileCode.MALFORMED, "The content ends too early.", line=self.line)
+        self.event = event
+        if self._in_flow and kind not in _ENDS:
+            raise self.forbid("flow collections ({…} and […]) other than empty ones")
+        self._in_flow = False
+        if kind in _STARTS:
             if event.tag is not None or event.anchor is not None:
                 raise self.forbid("tags and anchors")
             self._depth += 1
@@ -120,15 +139,18 @@ class Events:
         return refuse(FileCode.FORBIDDEN_YAML, f"Files have no {what}.", line=self.line)
 
     def _event(self) -> Any:
+        """The next event, also before and behind the content."""
         try:
-            event: Any = self._parser.get_event()
+            event: Any = self._next()
         except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = self.line if mark is None else mark.line + 1
-            reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
-            raise refuse(FileCode.MALFORMED, f"This is not the YAML of a file: {reason}.", line=line) from None
-        self._feed.since = 0
+            raise self._malformed(error) from None
         if event is None:
             raise refuse(FileCode.MALFORMED, "The content ends too early.", line=self.line)
-        self.line = self._feed.line = event.start_mark.line + 1
+        self.event = event
         return event
+
+    def _malformed(self, error: yaml.YAMLError) -> Exception:
+        mark = getattr(error, "problem_mark", None)
+        line = self.line if mark is None else mark.line + 1
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+        return refuse(FileCode.MALFORMED, f"This is not the YAML of a file: {reason}.", line=line)

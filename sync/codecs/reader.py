@@ -49,12 +49,25 @@ class Reader:
         values: dict[str, Any] = {}
         start = self.events.line
         while type(event := take()) is not MappingEndEvent:
-            name = self.read_key(event, values, path)
-            first = take()
-            if name is None:
-                self.skip(first)
+            # Millions of times in a file: a known key of a single value is read here, with all else by the methods.
+            if type(event) is ScalarEvent and event.value in fields and event.implicit[0] and event.value not in values:
+                name, first = event.value, take()
+                kind = fields[name]
+                if isinstance(kind, Scalar) and type(first) is ScalarEvent:
+                    try:
+                        values[name] = kind.read(first)
+                    except Wrong as wrong:
+                        self.note(wrong.code, wrong.message, (path, name), self.events.line)
+                        values[name] = None
+                else:
+                    values[name] = self.read_value(kind, name, first, path)
                 continue
-            values[name] = self.read_value(fields.get(name), name, first, path)
+            unknown = self.read_key(event, values, path)
+            first = take()
+            if unknown is None:
+                self.skip(first)
+            else:
+                values[unknown] = self.read_value(None, unknown, first, path)
         self.check_complete(shape, values, path, start)
         return values
 

@@ -94,6 +94,30 @@ def record_events(
     return count
 
 
+def record_selected_events(
+    *, actor: Actor, name: str, smart_account_id: int, rows: str, parameters: Mapping[str, Any], now: datetime
+) -> int:
+    """As `record_events`, for rows that are in the database already: `rows` is a query of ours that gives
+    (virtual_account_id, subject_type, subject_id, data) by these names, in their order."""
+    if name not in EVENT_TEMPLATES or actor.kind is ActorKind.USER:
+        raise KeyError(f"{name} cannot be recorded in bulk.")
+    always: dict[str, Any] = {
+        "smart_account_id": smart_account_id,
+        "at": connection.ops.adapt_datetimefield_value(now),
+        "name": name,
+        "actor_kind": actor.kind.value,
+        "actor_id": actor.id,
+        "actor_label": actor.label[:200],
+        "personal_digests": "{}",
+    }
+    values = ", ".join(f"%(event_{column})s" if column in always else f"r.{column}" for column in _BULK_COLUMNS)
+    given = {f"event_{column}": value for column, value in always.items()}
+    statement = f"INSERT INTO accounts_event ({', '.join(_BULK_COLUMNS)}) SELECT {values} FROM ({rows}) r"  # noqa: S608  our own names
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {**parameters, **given})
+        return int(cursor.rowcount)
+
+
 def personal_digest(key: str, value: str, salt: bytes) -> str:
     """How the personal value `key` of an event enters its chain."""
     return salted_digest(f"{key}={value}", salt)

@@ -55,11 +55,11 @@ def import_catalog(*, actor: Actor, rows: Iterable[str], now: datetime, only_new
 
 
 def lock_catalog(*, now: datetime) -> tuple[CatalogHead, dict[str, License]]:
-    """The head of the catalog and all its licenses by tag, with `higher`, locked: changes of it come one by one."""
+    """The head of the catalog and all its licenses by tag, with `higher`, under the head's lock: changes of it come one
+    by one, and not while pools are made (`keep_catalog`)."""
     CatalogHead.objects.get_or_create(id=1, defaults={"changed_at": now})
     head = CatalogHead.objects.select_for_update().get(id=1)
-    locked = License.objects.select_for_update(of=("self",), no_key=True).order_by("pk").select_related("higher")
-    return head, {license.tag: license for license in locked}
+    return head, {license.tag: license for license in License.objects.order_by("pk").select_related("higher")}
 
 
 def advance_catalog(head: CatalogHead, *, now: datetime) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.db import connection, transaction
 
 from accounts.models import SmartAccount, VirtualAccount
-from accounts.services.events import record_events
+from accounts.services.events import record_selected_events
 from accounts.states import ExportStatus
 from cssm.common.actor import SYSTEM, Actor
 from cssm.common.jobs import nudge
@@ -19,13 +19,12 @@ from licensing.models import License, Origin, ProductInstance, Snapshot
 from licensing.services.devices import snapshot_sql as sql
 from licensing.services.devices.claims import SILENCE_RELEASES
 from licensing.services.devices.endings import pass_count_on
-from licensing.services.devices.snapshot_notices import record_lost_claims, tell_claims, uuid_text
+from licensing.services.devices.snapshot_notices import record_lost_claims, tell_claims
 from licensing.services.devices.snapshot_refusals import tell_refused_use
 from licensing.services.pools.deltas import FOLD_TASK
 from licensing.services.pools.units import ensure_pools
 
 CONTACT_EVERY: Final = timedelta(days=1)
-SAMPLE: Final = 200
 # The database joins sets of a whole file with each other; with its usual few megabytes it would do so on disk.
 _WORK_MEMORY: Final = "64MB"
 _FETCH: Final = 2_000
@@ -147,6 +146,7 @@ class _Run:
         self.prepare("snap_use", "snap_use_gone")
         self.run(*sql.CLAIMS)
         self.prepare("snap_candidate")
+        self.run(sql.NEW_CLAIMS)
         if connection.vendor == "postgresql":
             self.run(sql.LOCK_CLAIMS)
         self.run(sql.VERDICT, sql.AFFECTED)
@@ -197,18 +197,16 @@ class _Run:
 
     def record(self, name: str, statement: str) -> list[str]:
         """One event for each row; returns the first UDIs."""
-        first: list[str] = []
-
-        def rows() -> Iterator[tuple[int, str, str, dict[str, str]]]:
-            for virtual_account_id, piid, udi, external_id in self.rows(statement):
-                if len(first) < SAMPLE:
-                    first.append(udi)
-                data = {"udi": udi, "external_id": external_id, "server": self.actor.label}
-                yield virtual_account_id, "product_instance", uuid_text(piid), data
-
-        smart_account_id = self.snapshot.smart_account_id
-        record_events(actor=self.actor, name=name, smart_account_id=smart_account_id, rows=rows(), now=self.now)
-        return first
+        concerned = statement.format(**self.dialect)
+        recorded = record_selected_events(
+            actor=self.actor,
+            name=name,
+            smart_account_id=self.snapshot.smart_account_id,
+            rows=sql.EVENT.format(concerned=concerned, **self.dialect),
+            parameters={**self.parameters, "server": self.actor.label},
+            now=self.now,
+        )
+        return [udi for (udi,) in self.rows(sql.SAMPLE_OF.format(concerned=concerned))] if recorded else []
 
     def ensure_pools(self, use: Sequence[UseChange]) -> None:
         """The pools of all that changed, made where missing, Virtual Account by Virtual Account in one order."""

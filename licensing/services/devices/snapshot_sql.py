@@ -83,14 +83,14 @@ SELECT %(sa)s, MIN(va), %(now)s, %(origin)s, group_key FROM snap_named
  WHERE wanted AND (is_new OR differs) GROUP BY group_key ORDER BY group_key
     ON CONFLICT (origin_id, key) DO NOTHING
 """,
-    # New instances; whether they count is decided with the claims.
+    # New instances. They count unless the claims, which are looked at later, say otherwise: then each is written once.
     """
 INSERT INTO licensing_productinstance (smart_account_id, virtual_account_id, origin_id, external_id, piid, udi, udi_pid,
        udi_serial_number, udi_vid, uuid, host_identifier, software_tag, hostname, ip_address, mac_address, ha_group_id,
        ha_peers, state, is_counted, claim_lost, export_controlled_allowed, holds_export_key, registered_at)
 SELECT %(sa)s, n.va, %(origin)s, s.external_id, {uuid}, s.udi, s.udi_pid, s.udi_serial_number, '', '',
        s.host_identifier, s.software_tag, s.hostname, s.ip_address, s.mac_address, g.id,
-       '[]', 'registered', {false}, {false}, {true}, {false}, COALESCE(s.registered_at, %(generated)s)
+       '[]', 'registered', {true}, {false}, {true}, {false}, COALESCE(s.registered_at, %(generated)s)
   FROM snap_named n
   JOIN licensing_stagedinstance s ON s.id = n.staged_id
   JOIN licensing_hagroup g ON g.origin_id = %(origin)s AND g.key = n.group_key
@@ -148,12 +148,14 @@ SELECT n.instance_id, n.udi, n.line,
   FROM snap_named n JOIN licensing_stagedinstance s ON s.id = n.staged_id
  WHERE n.wanted AND (n.is_new OR NOT n.was_active OR NOT n.was_counted OR n.is_other_product)
 """,
-    """
-INSERT INTO licensing_udiclaim (udi, smart_account_id, instance_id, last_contact_at)
-SELECT udi, %(sa)s, NULL, %(generated)s FROM snap_candidate GROUP BY udi ORDER BY udi
-    ON CONFLICT (udi) DO NOTHING
-""",
 )
+# Of a product that stands twice, the last line.
+NEW_CLAIMS: Final = """
+INSERT INTO licensing_udiclaim (udi, smart_account_id, instance_id, last_contact_at)
+SELECT k.udi, %(sa)s, k.instance_id, %(generated)s FROM snap_candidate k
+ WHERE NOT EXISTS (SELECT 1 FROM snap_candidate o WHERE o.udi = k.udi AND o.line > k.line) ORDER BY k.udi
+    ON CONFLICT (udi) DO NOTHING
+"""
 LOCK_CLAIMS: Final = """
 SELECT c.id FROM licensing_udiclaim c WHERE c.udi IN (SELECT udi FROM snap_candidate) ORDER BY c.udi FOR UPDATE
 """
@@ -256,10 +258,14 @@ UPDATE licensing_hagroup SET virtual_account_id = n.va FROM snap_named n
     """
 UPDATE licensing_productinstance SET is_counted = (v.reason = ''), claim_lost = (v.reason <> '') FROM snap_verdict v
  WHERE licensing_productinstance.id = v.instance_id
+   AND (licensing_productinstance.is_counted <> (v.reason = '')
+        OR licensing_productinstance.claim_lost <> (v.reason <> ''))
 """,
     """
 UPDATE licensing_udiclaim SET smart_account_id = %(sa)s, instance_id = v.instance_id, last_contact_at = %(generated)s
   FROM snap_verdict v WHERE licensing_udiclaim.id = v.claim_id AND v.reason = ''
+   AND (COALESCE(licensing_udiclaim.instance_id, 0) <> v.instance_id OR licensing_udiclaim.smart_account_id <> %(sa)s
+        OR licensing_udiclaim.last_contact_at <> %(generated)s)
 """,
     "DELETE FROM licensing_usage WHERE id IN (SELECT id FROM snap_use_gone)",
     """
@@ -311,6 +317,13 @@ SELECT p.id, c.va, c.instance_id, c.quantity, 0, %(now)s
   FROM snap_change c JOIN licensing_pool p ON p.virtual_account_id = c.va AND p.license_id = c.license_id
 """
 
+# The rows of an event, and the products named where it is only summed up.
+EVENT: Final = """
+SELECT c.virtual_account_id, 'product_instance' AS subject_type, {uuid_text} AS subject_id,
+       {object}('udi', c.udi, 'external_id', c.external_id, 'server', CAST(%(server)s AS text)) AS data
+  FROM ({concerned}) c
+"""
+SAMPLE_OF: Final = "SELECT c.udi FROM ({concerned}) c LIMIT 200"
 EVENTS: Final = {
     "instance.synchronized_in": """
 SELECT p.virtual_account_id, p.piid, p.udi, n.external_id
@@ -380,6 +393,8 @@ DIALECT: Final = {
         **_COMMON,
         "drop": "ON COMMIT DROP",
         "uuid": "gen_random_uuid()",
+        "uuid_text": "CAST(c.piid AS text)",
+        "object": "jsonb_build_object",
         "greatest": "GREATEST",
         "join_text": "string_agg",
         "true": "TRUE",
@@ -389,6 +404,9 @@ DIALECT: Final = {
         **_COMMON,
         "drop": "",
         "uuid": "lower(hex(randomblob(16)))",
+        "uuid_text": "substr(c.piid, 1, 8) || '-' || substr(c.piid, 9, 4) || '-' || substr(c.piid, 13, 4) || '-'"
+        " || substr(c.piid, 17, 4) || '-' || substr(c.piid, 21)",
+        "object": "json_object",
         "greatest": "MAX",
         "join_text": "group_concat",
         "true": "1",

@@ -7,7 +7,9 @@ from django.db import connection, transaction
 
 from licensing.models import HierarchyVersion, License, Pool, PoolUnit
 
-SHARE_LICENSES: Final = "SELECT id FROM licensing_license WHERE id = ANY(%s) ORDER BY id FOR SHARE"
+# One row for the whole catalog: who makes pools twice in a transaction could else wait for a change of the catalog that
+# waits for it, each holding a license the other wants.
+SHARE_CATALOG: Final = "SELECT id FROM licensing_cataloghead FOR SHARE"
 
 
 class _Moved(Exception):
@@ -77,13 +79,11 @@ def _find(virtual_account_id: int, license_ids: Iterable[int]) -> dict[int, Pool
 
 
 def _make(smart_account_id: int, virtual_account_id: int, license_ids: list[int]) -> None:
-    """Sorted inserts that leave what is there alone; an import that moves one of the licenses waits, or is waited for.
+    """Sorted inserts that leave what is there alone; a change of the catalog waits, or is waited for.
 
     Without that, a pool could be made under a family that its license has just left, unseen by whoever moves pools.
     """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(SHARE_LICENSES, [license_ids])
+    keep_catalog()
     family_of = dict(License.objects.filter(pk__in=license_ids).values_list("pk", "family_id"))
     account = {"smart_account_id": smart_account_id, "virtual_account_id": virtual_account_id}
     families = sorted(set(family_of.values()))
@@ -94,6 +94,13 @@ def _make(smart_account_id: int, virtual_account_id: int, license_ids: list[int]
         [Pool(license_id=id, unit_id=unit_by_family[family_of[id]], **account) for id in sorted(family_of)],
         ignore_conflicts=True,
     )
+
+
+def keep_catalog() -> None:
+    """Let nobody change the catalog until the caller's transaction ends."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(SHARE_CATALOG)
 
 
 def _make_units(account: Mapping[str, int], family_ids: Sequence[int]) -> None:
