@@ -181,7 +181,7 @@ KEY_PREFIX: str = env.str("KEY_PREFIX", "portal")
 CACHE_URL: str = env.str("CACHE_URL", "")
 CACHES: dict[str, Any] = {
     "default": (
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL, "KEY_PREFIX": KEY_PREFIX}
+        {"BACKEND": "cssm.common.redis_cache.RedisCache", "LOCATION": CACHE_URL, "KEY_PREFIX": KEY_PREFIX}
         if CACHE_URL
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "portal"}
     )

@@ -13,6 +13,7 @@ from accounts.services.events import record_event
 from accounts.services.smart_accounts import clean_name
 from accounts.states import AccessLevel
 from cssm.common.actor import Actor
+from cssm.common.compiled import prepared_cursor
 from cssm.common.errors import Conflict, Invalid, NotFound
 from cssm.common.permissions import Permission
 
@@ -142,7 +143,7 @@ def keep_from_deletion(virtual_account_id: int) -> bool:
     """
     share = " FOR KEY SHARE" if connection.vendor == "postgresql" else ""
     table = VirtualAccount._meta.db_table
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         live = f"SELECT 1 FROM {table} WHERE id = %s AND deleted_at IS NULL{share}"  # noqa: S608  our own names
         cursor.execute(live, [virtual_account_id])
         return cursor.fetchone() is not None

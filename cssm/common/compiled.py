@@ -4,13 +4,16 @@ Putting a query together and turning it into SQL costs Django about five times w
 PostgreSQL as much again, so there they are planned once for each connection.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Model, QuerySet
+from django.db.models import AutoField, BigAutoField, Model, QuerySet
+from django.db.models.query import get_related_populators
 
+M = TypeVar("M", bound=Model)
 Converter = Callable[[Any, Any, Any], Any]
 
 
@@ -26,7 +29,7 @@ class CompiledRead:
     place. The rows are what the query would have given.
     """
 
-    def __init__(self, build: Callable[[], QuerySet[Any, tuple[Any, ...]]]) -> None:
+    def __init__(self, build: Callable[[], QuerySet[Any, Any]]) -> None:
         self._build = build
         self._sql = ""
         self._vendor = ""
@@ -35,7 +38,7 @@ class CompiledRead:
     def fetch(self, *parameters: Any) -> list[list[Any]]:
         """Every row."""
         if self._vendor != connection.vendor:
-            self._compile()
+            self.compile(self._build())
         with prepared_cursor() as cursor:
             cursor.execute(self._sql, [_adapt(value) for value in parameters])
             rows = [list(row) for row in cursor.fetchall()]
@@ -45,41 +48,109 @@ class CompiledRead:
                     row[position] = convert(row[position], expression, connection)
         return rows
 
-    def _compile(self) -> None:
-        compiler = self._build().query.get_compiler(connection=connection)
+    def compile(self, queryset: QuerySet[Any, Any]) -> Any:
+        """Returns Django's compiler of it."""
+        compiler = queryset.query.get_compiler(connection=connection)
         self._sql, _ = compiler.as_sql()
         found = compiler.get_converters([column for column, _, _ in compiler.select or ()])
         self._converters = [(position, converters, column) for position, (converters, column) in found.items()]
         self._vendor = connection.vendor
+        return compiler
+
+
+class CompiledModels(CompiledRead, Generic[M]):
+    """As `CompiledRead`, of a query that gives whole models, with what it selects beside them."""
+
+    _make: Callable[[list[Any]], M]
+
+    def __init__(self, build: Callable[[], QuerySet[M]]) -> None:
+        super().__init__(build)
+
+    def first(self, *parameters: Any) -> M | None:
+        """What the first row is of, if there is any."""
+        rows = self.fetch(*parameters)
+        return self._make(rows[0]) if rows else None
+
+    def compile(self, queryset: QuerySet[Any, Any]) -> Any:
+        compiler = super().compile(queryset)
+        about = compiler.klass_info
+        model, places = about["model"], about["select_fields"]
+        names = [column.target.attname for column, _, _ in compiler.select[places[0] : places[-1] + 1]]
+        related = get_related_populators(about, compiler.select, connection.alias)  # type: ignore[call-arg]  # the stubs know a newer one
+
+        def make(row: list[Any]) -> M:
+            made: M = model.from_db(connection.alias, names, row[places[0] : places[-1] + 1])
+            for populator in related:
+                populator.populate(row, made)
+            return made
+
+        self._make = make
+        return compiler
 
 
 class CompiledInsert:
-    """Inserts one new row of a model at a time, and gives it its primary key."""
+    """Inserts new rows of a model, and gives them the primary keys that the database makes."""
 
     def __init__(self, model: type[Model]) -> None:
         self._model = model
-        self._sql = ""
+        self._start = self._values = self._end = ""
         self._fields: list[Any] = []
+        self._has_serial = False
 
-    def add(self, row: Model) -> None:
-        """As `row.save(force_insert=True)`, for a model without signals and defaults of the database."""
-        if not self._sql:
+    def add(self, *rows: Model) -> None:
+        """As `row.save(force_insert=True)` of each in one statement, for a model without signals and defaults of the
+        database. For few rows: each number of them is a statement of its own."""
+        if not self._fields:
             self._compile()
-        values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in self._fields]
+        values = [
+            field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows for field in self._fields
+        ]
+        statement = self._start + ", ".join([self._values] * len(rows)) + self._end
         with prepared_cursor() as cursor:
-            cursor.execute(self._sql, values)
-            row.pk = cursor.fetchone()[0]
-        row._state.adding, row._state.db = False, connection.alias
+            cursor.execute(statement, values)
+            # Rows come back in the order of the values, on both engines.
+            made = cursor.fetchall() if self._has_serial else ()
+        for row, key in zip(rows, made, strict=False):
+            row.pk = key[0]
+        for row in rows:
+            row._state.adding, row._state.db = False, connection.alias
 
     def _compile(self) -> None:
         options = self._model._meta
         quote = connection.ops.quote_name
-        self._fields = [field for field in options.concrete_fields if not field.primary_key]
+        self._has_serial = isinstance(options.pk, AutoField | BigAutoField)
+        self._fields = [field for field in options.concrete_fields if not (field.primary_key and self._has_serial)]
         columns = ", ".join(quote(str(field.column)) for field in self._fields)
-        values = ", ".join(["%s"] * len(self._fields))
+        self._start = f"INSERT INTO {quote(options.db_table)} ({columns}) VALUES "  # noqa: S608  names of the model
+        self._values = f"({', '.join(['%s'] * len(self._fields))})"
+        self._end = f" RETURNING {quote(str(options.pk.column))}" if self._has_serial else ""
+
+
+class CompiledUpdate:
+    """Writes some fields of one row by its primary key: `row.save(update_fields=…)` of one that is there."""
+
+    def __init__(self, model: type[Model], *names: str) -> None:
+        self._model, self._names = model, names
+        self._sql = ""
+        self._fields: Sequence[Any] = ()
+
+    def save(self, row: Model) -> None:
+        if not self._sql:
+            self._compile()
+        values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in self._fields]
+        with prepared_cursor() as cursor:
+            cursor.execute(self._sql, [*values, row.pk])
+
+    def _compile(self) -> None:
+        options = self._model._meta
+        quote = connection.ops.quote_name
+        self._fields = [options.get_field(name) for name in self._names]
+        changes = ", ".join(f"{quote(str(field.column))} = %s" for field in self._fields)
         key = quote(str(options.pk.column))
-        self._sql = f"INSERT INTO {quote(options.db_table)} ({columns}) VALUES ({values}) RETURNING {key}"  # noqa: S608  names of the model
+        self._sql = f"UPDATE {quote(options.db_table)} SET {changes} WHERE {key} = %s"  # noqa: S608  names of the model
 
 
 def _adapt(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
     return value.hex if isinstance(value, UUID) and not connection.features.has_native_uuid_field else value

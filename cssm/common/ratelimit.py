@@ -16,11 +16,14 @@ MOST_REMEMBERED: Final = 10_000
 
 # When this process last asked the cache about a key, and what it was told: asking for every request costs a round trip.
 _asked: dict[str, tuple[float, int]] = {}
+# The counters of windows that are over, as this process last read them: they do not change any more.
+_over: dict[str, int] = {}
 
 
 def forget_limits() -> None:
     """Forget what this process was told; what the cache counts stays."""
     _asked.clear()
+    _over.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,7 @@ class Limit:
         _asked.pop(f"{self.name}:{key}", None)
         number, passed = self._place(now)
         current = self._name(key, number)
-        cache.add(current, 0, timeout=math.ceil(2 * self.window_seconds) + 1)
-        try:
-            counted = cache.incr(current)
-        except ValueError:  # the cache has dropped it meanwhile; it then counts from here
-            return 0
+        counted = _count(current, timeout=math.ceil(2 * self.window_seconds) + 1)
         if self._before(key, number, passed) + counted <= self.burst:
             return 0
         cache.decr(current)
@@ -72,7 +71,11 @@ class Limit:
         return int(windows), windows % 1
 
     def _before(self, key: str, number: int, passed: float) -> int:
-        counted: int = cache.get(self._name(key, number - 1), 0)
+        name = self._name(key, number - 1)
+        if (counted := _over.get(name)) is None:
+            if len(_over) >= MOST_REMEMBERED:
+                _over.clear()
+            counted = _over[name] = cache.get(name, 0)
         return math.floor(counted * (1 - passed))
 
     def _wait(self) -> int:
@@ -80,3 +83,14 @@ class Limit:
 
     def _name(self, key: str, number: int) -> str:
         return f"limit:{self.name}:{number}:{key}"
+
+
+def _count(name: str, *, timeout: int) -> int:
+    """One more of a counter; the embedded caches take two steps, between which they may drop it."""
+    if (count := getattr(cache, "count", None)) is not None:
+        return int(count(name, timeout))
+    cache.add(name, 0, timeout=timeout)
+    try:
+        return cache.incr(name)
+    except ValueError:  # it then counts from here
+        return 0

@@ -8,6 +8,7 @@ from typing import Final
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from cssm.common.compiled import CompiledModels
 from cssm.common.errors import Invalid
 from pki import keystore
 from pki.crypto import certificates, profiles
@@ -36,6 +37,15 @@ COMMON_NAMES: Final = {
     AuthorityName.RESERVATION_SIGNING: "Smart Account Portal Reservation Signing",
 }
 
+_PRESENT: Final = CompiledModels(
+    lambda: (
+        Authority.objects.select_related("key")
+        .filter(name="", replaced_at=None)
+        .exclude(certificate_der=b"")
+        .order_by("pk")
+    )
+)
+
 
 def bootstrap_authorities(*, now: datetime) -> None:
     """Make what is missing of the hierarchy. Raises PassphraseMissing only if something is, for the root must sign it.
@@ -54,8 +64,7 @@ def bootstrap_authorities(*, now: datetime) -> None:
 
 def get_authority(name: AuthorityName) -> Authority:
     """The authority with its key, one query. Raises AuthorityMissing before `bootstrap`."""
-    present = Authority.objects.select_related("key").filter(name=name, replaced_at=None)
-    authority = present.exclude(certificate_der=b"").first()
+    authority = _PRESENT.first(name.value, b"")
     if authority is None:
         raise AuthorityMissing(f"There is no '{name}' yet: run 'manage.py bootstrap'.")
     return authority

@@ -8,12 +8,15 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
+from cssm.common.compiled import CompiledInsert
 from cssm.common.sealing import GENESIS, canonical, chain
 from pki.models import CaLogBatch, CaLogEntry, CaLogHead, Certificate, SigningRequest
 from pki.services import vault
 from pki.states import LogKind, RequestState
 
 BATCH_SIZE: Final = 1000
+_AT_ONCE: Final = 50
+_ENTRIES: Final = CompiledInsert(CaLogEntry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class LogCheck:
 
 def log_requests(requests: Iterable[tuple[SigningRequest, bytes]], *, kind: LogKind, now: datetime) -> None:
     """Add an entry for each (request with its issuer loaded, certificate DER or b""); in the caller's transaction."""
-    CaLogEntry.objects.bulk_create(
+    entries = [
         CaLogEntry(
             kind=kind,
             serial=request.serial,
@@ -39,7 +42,9 @@ def log_requests(requests: Iterable[tuple[SigningRequest, bytes]], *, kind: LogK
             happened_at=now,
         )
         for request, der in requests
-    )
+    ]
+    for start in range(0, len(entries), _AT_ONCE):
+        _ENTRIES.add(*entries[start : start + _AT_ONCE])
 
 
 def seal_ca_log(*, now: datetime) -> int:

@@ -3,13 +3,20 @@
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from django.db import transaction
 
 from cssm.common.actor import Actor
+from cssm.common.compiled import prepared_cursor
 from cssm.common.permissions import Permission
 from pki.errors import IssuingStopped, KeyBlocked
 from pki.models import BlockedKey, IssuingChange
+
+_MAY_ISSUE: Final = (
+    "SELECT (SELECT stopped FROM pki_issuingchange ORDER BY id DESC LIMIT 1),"
+    " (SELECT COUNT(*) FROM pki_blockedkey WHERE spki_sha256 IN ({digests}))"
+)
 
 
 def stop_issuing(*, actor: Actor, reason: str, now: datetime) -> None:
@@ -49,10 +56,14 @@ def is_blocked(key_digest: str) -> bool:
 
 
 def check_may_issue(spkis: Iterable[bytes], *, although_stopped: bool = False) -> None:
-    """Raises IssuingStopped, or KeyBlocked for one of the keys (DER). Two queries."""
-    if not although_stopped and is_stopped():
+    """Raises IssuingStopped, or KeyBlocked for one of the keys (DER). One query."""
+    digests = [digest_key(spki) for spki in spkis]
+    with prepared_cursor() as cursor:
+        cursor.execute(_MAY_ISSUE.format(digests=", ".join(["%s"] * len(digests))), digests)
+        stopped, blocked = cursor.fetchone()
+    if stopped and not although_stopped:
         raise IssuingStopped("The operator has stopped the issuing of certificates.")
-    if BlockedKey.objects.filter(pk__in=[digest_key(spki) for spki in spkis]).exists():
+    if blocked:
         raise KeyBlocked("The key is known to be compromised. Make a new key pair.")
 
 

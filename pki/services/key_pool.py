@@ -9,17 +9,23 @@ from datetime import datetime
 from typing import Final
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
+from cssm.common.compiled import CompiledModels, prepared_cursor
 from cssm.common.jobs import nudge
 from cssm.common.leases import lease
 from pki import keystore
-from pki.models import KeyRef, PooledKey
+from pki.models import KeyRef, PooledKey, StoredKey
 from pki.states import KeyAlgorithm, KeyPurpose
 
 FILL_TASK: Final = "pki.fill_key_pool"
 FILL_SECONDS: Final = 50.0
 _LEASE_SECONDS: Final = 90.0
+_CLAIM: Final = (
+    "DELETE FROM pki_pooledkey WHERE key_id = (SELECT key_id FROM pki_pooledkey ORDER BY key_id LIMIT 1 {skip})"
+    " RETURNING key_id"
+)
+_KEYS: Final = CompiledModels(lambda: StoredKey.objects.filter(pk=0))
 # Generating is the one thing that burns a processor for minutes; whoever answers devices and people goes first.
 _NICENESS: Final = 15
 
@@ -63,14 +69,17 @@ def claim_pooled_key() -> KeyRef | None:
 
     Rows that others are claiming are skipped, not waited for; SQLite has one writer at a time.
     """
-    row = PooledKey.objects.select_for_update(skip_locked=True, of=("self",)).select_related("key").first()
+    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    with prepared_cursor() as cursor:
+        cursor.execute(_CLAIM.format(skip=skip))
+        row = cursor.fetchone()
     if row is None:
         nudge(FILL_TASK)
         return None
-    deleted, _ = PooledKey.objects.filter(pk=row.pk).delete()
-    if deleted != 1:
-        raise RuntimeError("a locked row of the key pool vanished")
-    return row.key.ref
+    key = _KEYS.first(row[0])
+    if key is None:
+        raise RuntimeError("a key of the pool vanished")
+    return key.ref
 
 
 def generate_key(*, now: datetime) -> KeyRef:

@@ -6,11 +6,13 @@ A certificate leaves this process only after `close_requests` committed: what an
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
+from cssm.common.compiled import CompiledInsert, prepared_cursor
 from pki import keystore
 from pki.crypto import certificates
 from pki.crypto.certificates import Plan
@@ -21,6 +23,10 @@ from pki.models import Authority, Certificate, KeyRef, SigningRequest
 from pki.services.ca_log import log_requests
 from pki.services.issuing import check_may_issue
 from pki.states import AuthorityName, LogKind, RequestState
+
+_REQUESTS: Final = CompiledInsert(SigningRequest)
+_CERTIFICATES: Final = CompiledInsert(Certificate)
+_CLOSE: Final = "UPDATE pki_signingrequest SET state = %s, closed_at = %s WHERE state = %s AND id IN ({places})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +41,12 @@ class Signed:
 def open_requests(
     plans: Sequence[tuple[Plan, KeyRef | None]], *, issuer: Authority, now: datetime, although_stopped: bool = False
 ) -> list[SigningRequest]:
-    """Store the intent to sign each plan; the key is the one to be certified, where it is ours. Three queries.
+    """Store the intent to sign each plan; the key is the one to be certified, where it is ours. Two queries.
 
     Only an authority of our own is certified `although_stopped`. Raises IssuingStopped, KeyBlocked.
     """
     check_may_issue((plan.spki_der for plan, _ in plans), although_stopped=although_stopped)
-    return SigningRequest.objects.bulk_create(
+    requests = [
         SigningRequest(
             serial=certificates.format_serial(plan.serial),
             issuer=issuer,
@@ -50,7 +56,9 @@ def open_requests(
             created_at=now,
         )
         for plan, key in plans
-    )
+    ]
+    _REQUESTS.add(*requests)
+    return requests
 
 
 def sign_request(request: SigningRequest, plan: Plan, *, passphrase: str | None = None) -> Signed:
@@ -82,7 +90,7 @@ def close_requests(signed: Sequence[Signed], *, now: datetime) -> list[Certifica
     """
     with transaction.atomic(savepoint=False):
         _close([each.request for each in signed], RequestState.ISSUED, now)
-        recorded = Certificate.objects.bulk_create(
+        recorded = [
             Certificate(
                 request=each.request,
                 issuer=each.request.issuer,
@@ -95,7 +103,8 @@ def close_requests(signed: Sequence[Signed], *, now: datetime) -> list[Certifica
                 issued_at=now,
             )
             for each in signed
-        )
+        ]
+        _CERTIFICATES.add(*recorded)
         log_requests([(each.request, each.der) for each in signed], kind=LogKind.ISSUED, now=now)
     return recorded
 
@@ -116,6 +125,11 @@ def name_places(issuer: AuthorityName) -> tuple[str, str]:
 
 
 def _close(requests: Sequence[SigningRequest], state: RequestState, now: datetime) -> None:
-    pending = SigningRequest.objects.filter(pk__in=[request.pk for request in requests], state=RequestState.PENDING)
-    if pending.update(state=state, closed_at=now) != len(requests):
+    places = ", ".join(["%s"] * len(requests))
+    at = connection.ops.adapt_datetimefield_value(now)
+    keys = [request.pk for request in requests]
+    with prepared_cursor() as cursor:
+        cursor.execute(_CLOSE.format(places=places), [state.value, at, RequestState.PENDING.value, *keys])
+        closed = cursor.rowcount
+    if closed != len(requests):
         raise RequestClosed("A signing request was closed before its result could be recorded; ask again.")

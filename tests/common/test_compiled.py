@@ -1,14 +1,14 @@
 """A compiled read gives what the query gives, on either engine."""
 
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from accounts.models import Event, SmartAccount, VirtualAccount
 from accounts.services.events import record_event
 from cssm.common.actor import SYSTEM
-from cssm.common.compiled import CompiledRead
+from cssm.common.compiled import CompiledInsert, CompiledModels, CompiledRead, CompiledUpdate
 
 BY_UUID = CompiledRead(
     lambda: VirtualAccount.objects.filter(uuid=uuid.UUID(int=0)).values_list(
@@ -18,6 +18,17 @@ BY_UUID = CompiledRead(
 BY_SUBJECT = CompiledRead(
     lambda: Event.objects.filter(subject_id="").filter(name="").values_list("data", "at", "digest")
 )
+
+WITH_ACCOUNT = CompiledModels(
+    lambda: VirtualAccount.objects.select_related("smart_account").filter(name="").order_by("pk")
+)
+LIVE_SINCE = CompiledRead(
+    lambda: (
+        VirtualAccount.objects.filter(created_at__lte=datetime.max.replace(tzinfo=UTC)).order_by("pk").values_list("pk")
+    )
+)
+NEW = CompiledInsert(VirtualAccount)
+RENAME = CompiledUpdate(VirtualAccount, "name", "deleted_at")
 
 
 @pytest.mark.parametrize("_", range(2))
@@ -41,3 +52,38 @@ def test_two_parameters_stand_in_the_order_of_the_query(acme: SmartAccount, now)
         [{"before": ["a"], "after": {"b": 1}}, now + timedelta(seconds=1), None]
     ]
     assert BY_SUBJECT.fetch("account.renamed", "x") == []
+
+
+@pytest.mark.parametrize("_", range(2))
+def test_models_come_whole_with_what_is_selected_beside_them(default_va, acme, django_assert_num_queries, _):
+    with django_assert_num_queries(1):
+        found = WITH_ACCOUNT.first(default_va.name)
+        assert found == default_va
+        assert found.smart_account.domain == acme.domain
+    values = {field.attname: getattr(default_va, field.attname) for field in VirtualAccount._meta.concrete_fields}
+    assert {name: getattr(found, name) for name in values} == values
+    found.save()  # it is known to be stored
+    assert WITH_ACCOUNT.first("no such name") is None
+
+
+def test_a_moment_can_be_a_parameter(default_va, now):
+    assert [default_va.pk] in LIVE_SINCE.fetch(default_va.created_at)
+    assert [default_va.pk] not in LIVE_SINCE.fetch(default_va.created_at - timedelta(microseconds=1))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_new_rows_are_stored_in_one_statement_and_know_their_keys(acme, now, django_assert_num_queries, count):
+    rows = [VirtualAccount(smart_account=acme, name=f"Lab {n}", created_at=now) for n in range(count)]
+    with django_assert_num_queries(1):
+        NEW.add(*rows)
+    for row in rows:
+        assert VirtualAccount.objects.get(pk=row.pk).name == row.name
+        row.save()
+
+
+def test_an_update_writes_the_named_fields_of_one_row(default_va, engineering, now):
+    engineering.name, engineering.description, engineering.deleted_at = "Renamed", "not written", now
+    RENAME.save(engineering)
+    stored = VirtualAccount.objects.get(pk=engineering.pk)
+    assert (stored.name, stored.description, stored.deleted_at) == ("Renamed", "", now)
+    assert VirtualAccount.objects.get(pk=default_va.pk).name == default_va.name

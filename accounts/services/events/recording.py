@@ -22,6 +22,7 @@ _BULK_COLUMNS: Final = (
     "virtual_account_id", "subject_type", "subject_id", "data",
 )  # fmt: skip
 _EVENTS: Final = CompiledInsert(Event)
+_PERSONAL: Final = CompiledInsert(EventPersonal)
 
 
 def record_event(
@@ -65,7 +66,7 @@ def record_event(
     with transaction.atomic(savepoint=False):
         _EVENTS.add(event)
         if personal_values:
-            EventPersonal(event=event, salt=salt, values=personal_values).save(force_insert=True)
+            _PERSONAL.add(EventPersonal(event=event, salt=salt, values=personal_values))
     return event
 
 

@@ -3,16 +3,28 @@
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db import connection
+
+from cssm.common.compiled import CompiledModels, prepared_cursor
 from licensing.codecs.refusals import Refusal, RefusalCode
 from licensing.models import UdiClaim
 from licensing.services.devices.answers import Contended
 
 SILENCE_RELEASES: Final = timedelta(days=90)
 
+_CLAIM: Final = (
+    "INSERT INTO licensing_udiclaim (udi, smart_account_id, last_contact_at) VALUES (%s, %s, %s)"
+    " ON CONFLICT DO NOTHING RETURNING id"
+)
+_CLAIMS: Final = CompiledModels(lambda: UdiClaim.objects.select_related("instance__contact").filter(udi=""))
+_LOCKED: Final = CompiledModels(
+    lambda: UdiClaim.objects.select_for_update(of=("self",)).select_related("instance__contact").filter(udi="")
+)
+
 
 def find_claim(udi: str) -> UdiClaim | None:
     """The claim on the UDI with its instance and that one's contact, if anyone has it."""
-    return UdiClaim.objects.select_related("instance__contact").filter(udi=udi).first()
+    return _CLAIMS.first(udi)
 
 
 def take_claim(*, udi: str, smart_account_id: int, now: datetime) -> UdiClaim:
@@ -20,10 +32,12 @@ def take_claim(*, udi: str, smart_account_id: int, now: datetime) -> UdiClaim:
 
     Two that register the same UDI at once wait for each other here: the unique index orders them.
     """
-    row = UdiClaim(udi=udi, smart_account_id=smart_account_id, last_contact_at=now)
-    UdiClaim.objects.bulk_create([row], ignore_conflicts=True)
-    locked = UdiClaim.objects.select_for_update(of=("self",)).select_related("instance__contact")
-    claim = locked.filter(udi=udi).first()
+    with prepared_cursor() as cursor:
+        cursor.execute(_CLAIM, [udi, smart_account_id, connection.ops.adapt_datetimefield_value(now)])
+        made = cursor.fetchone()
+    if made is not None:  # until it is committed, nobody else can have it
+        return UdiClaim(pk=made[0], udi=udi, smart_account_id=smart_account_id, last_contact_at=now)
+    claim = _LOCKED.first(udi)
     if claim is None:
         raise Contended  # whoever held it released it while we waited
     refuse_foreign_claim(claim, smart_account_id=smart_account_id, now=now)

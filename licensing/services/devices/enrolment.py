@@ -5,16 +5,16 @@ other; the token last, which many products share, so that its row is locked for 
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import F
+from django.db import connection, transaction
 
 from accounts.services.events import record_event
 from accounts.services.virtual_accounts import keep_from_deletion
 from cssm.common.actor import Actor
+from cssm.common.compiled import CompiledInsert, CompiledModels, CompiledRead, CompiledUpdate, prepared_cursor
 from licensing.models import (
     HaGroup,
     IdToken,
@@ -39,6 +39,24 @@ from pki.services.issuance import IssuedPair, record_issued
 DIRECT: Final = "direct"
 NEWEST: Final = 2**63 - 1
 """The id of an instance that is not stored yet: larger than any other."""
+
+_DIRECT: Final = CompiledModels(lambda: Origin.objects.filter(name=""))
+_GROUPS: Final = CompiledInsert(HaGroup)
+_INSTANCES: Final = CompiledInsert(ProductInstance)
+_CONTACTS: Final = CompiledInsert(InstanceContact)
+_RECEIPTS: Final = CompiledInsert(RegistrationReceipt)
+_CLAIMED: Final = CompiledUpdate(UdiClaim, "smart_account", "instance", "last_contact_at")
+_LIVE: Final = CompiledRead(
+    lambda: (
+        IdToken.objects.filter(pk=0, revoked_at__isnull=True)
+        .filter(expires_at__gt=datetime.max.replace(tzinfo=UTC))
+        .values_list("pk")
+    )
+)
+_COUNT_USE: Final = (
+    "UPDATE licensing_idtoken SET uses = uses + 1"
+    " WHERE id = %s AND revoked_at IS NULL AND expires_at > %s AND uses < max_uses"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +87,7 @@ def enrol(enrolment: Enrolment, *, now: datetime) -> ProductInstance:
         _bind_key(enrolment, instance, now)
         _keep_receipt(enrolment, instance, now)
         claim.smart_account_id, claim.instance, claim.last_contact_at = instance.smart_account_id, instance, now
-        claim.save(update_fields=["smart_account", "instance", "last_contact_at"])
+        _CLAIMED.save(claim)
         _record(actor, instance, now)
         record_issued(enrolment.issued, now=now)
         take_use(token=admission.token, free=free, now=now)
@@ -82,12 +100,14 @@ def take_use(*, token: IdToken, free: bool, now: datetime) -> None:
     Unlimited tokens are only looked at. The conditions stand in the update itself, on columns of its own row: a
     subquery would be judged by an older snapshot than the row that was waited for.
     """
-    live = IdToken.objects.filter(pk=token.pk, revoked_at__isnull=True, expires_at__gt=now)
     if free or token.max_uses is None:
-        if not live.exists():
+        if not _LIVE.fetch(token.pk, now):
             raise Contended
-    elif live.filter(uses__lt=F("max_uses")).update(uses=F("uses") + 1) != 1:
-        raise Contended
+        return
+    with prepared_cursor() as cursor:
+        cursor.execute(_COUNT_USE, [token.pk, connection.ops.adapt_datetimefield_value(now)])
+        if cursor.rowcount != 1:
+            raise Contended
 
 
 def _end_previous(actor: Actor, claim: UdiClaim, token: IdToken, now: datetime) -> ProductInstance | None:
@@ -104,11 +124,10 @@ def _make_instance(enrolment: Enrolment, now: datetime) -> ProductInstance:
     application, token = enrolment.application, enrolment.admission.token
     registration, sudi = application.registration, application.request.sudi
     place = {"smart_account_id": token.smart_account_id, "virtual_account_id": token.virtual_account_id}
-    origin, _ = Origin.objects.get_or_create(name=DIRECT)
     standing = _find_standing(enrolment)
-    instance = ProductInstance.objects.create(
+    instance = ProductInstance(
         **place,
-        origin=origin,
+        origin=_DIRECT.first(DIRECT) or Origin.objects.get_or_create(name=DIRECT)[0],
         external_id=str(enrolment.piid),
         piid=enrolment.piid,
         udi=sudi.udi,
@@ -121,7 +140,7 @@ def _make_instance(enrolment: Enrolment, now: datetime) -> ProductInstance:
         hostname=registration.hostname or "",
         ip_address=registration.ip_address or "",
         mac_address=registration.mac_address or "",
-        ha_group_id=standing.group_id or HaGroup.objects.create(**place, created_at=now).pk,
+        ha_group_id=standing.group_id or _make_group(HaGroup(**place, created_at=now)),
         is_counted=standing.active is None,
         ha_peers=registration.peer_udis,
         state=InstanceState.REGISTERING,
@@ -129,14 +148,19 @@ def _make_instance(enrolment: Enrolment, now: datetime) -> ProductInstance:
         token=token,
         registered_at=now,
     )
+    _INSTANCES.add(instance)
     if not keep_from_deletion(token.virtual_account_id):
         raise Contended
-    InstanceContact.objects.create(
-        instance=instance,
-        last_timestamp=application.request.header.timestamp,
-        last_contact_at=now,
+    contact = InstanceContact(
+        instance=instance, last_timestamp=application.request.header.timestamp, last_contact_at=now
     )
+    _CONTACTS.add(contact)
     return instance
+
+
+def _make_group(group: HaGroup) -> int:
+    _GROUPS.add(group)
+    return group.pk
 
 
 def _find_standing(enrolment: Enrolment) -> Standing:
@@ -182,7 +206,7 @@ def _keep_receipt(enrolment: Enrolment, instance: ProductInstance, now: datetime
         "instance": instance,
     }
     if known is None:
-        RegistrationReceipt.objects.create(public_key_digest=key_digest, created_at=now, **values)
+        _RECEIPTS.add(RegistrationReceipt(public_key_digest=key_digest, created_at=now, **values))
         return
     read = RegistrationReceipt.objects.filter(pk=key_digest, last_timestamp=known.last_timestamp)
     if read.update(created_at=now, **values) != 1:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from cssm.common.compiled import CompiledInsert, CompiledRead
 from licensing.codecs.device_message import Sudi
 from licensing.codecs.refusals import Refusal, RefusalCode
 from licensing.models import InstanceKey
@@ -15,6 +16,8 @@ from pki.services import issuance
 from pki.services.issuance import IssuedPair
 
 RENEW_AFTER: Final = timedelta(days=180)
+_OWNERS: Final = CompiledRead(lambda: InstanceKey.objects.filter(public_key_digest="").values_list("instance__udi"))
+_KEYS: Final = CompiledInsert(InstanceKey)
 WHILE_STOPPED: Final = timedelta(hours=1)
 """How long a product is asked to wait while the operator has stopped issuing: as after any failed renewal."""
 
@@ -47,7 +50,7 @@ def owns_key(*, key_digest: str, udi: str) -> bool:
 
     Raises `Refusal` (CSR_INVALID) where it is another product's.
     """
-    owners = set(InstanceKey.objects.filter(public_key_digest=key_digest).values_list("instance__udi", flat=True))
+    owners = {row[0] for row in _OWNERS.fetch(key_digest)}
     if owners - {udi}:
         raise Refusal(
             RefusalCode.CSR_INVALID,
@@ -100,7 +103,7 @@ def bind_key(
     *, instance_id: int, csr: ParsedCsr, key_digest: str, issued: IssuedPair, state: KeyState, now: datetime
 ) -> InstanceKey:
     """Keep the key of the CSR with the certificates issued for it; a pending one is a renewal's."""
-    return InstanceKey.objects.create(
+    key = InstanceKey(
         instance_id=instance_id,
         public_key=csr.spki_der,
         public_key_digest=key_digest,
@@ -111,3 +114,5 @@ def bind_key(
         not_after=issued.not_after,
         created_at=now,
     )
+    _KEYS.add(key)
+    return key

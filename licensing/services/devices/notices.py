@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final
 
+from cssm.common.compiled import CompiledRead
 from cssm.common.jobs import nudge
 from licensing.models import InstanceNotice, ProductInstance
 from licensing.states import NoticeKind, RefusalReason
@@ -16,6 +17,15 @@ OF_THE_LIVING: Final = frozenset(
         NoticeKind.USE_REFUSED,
         NoticeKind.KEY_REFUSED,
     }
+)
+
+_OF_PRODUCT: Final = CompiledRead(
+    lambda: (
+        InstanceNotice.objects.standing()
+        .filter(instance__udi="")
+        .filter(instance__smart_account=0)
+        .values_list("instance_id")
+    )
 )
 
 
@@ -87,8 +97,9 @@ def clear_notices(*, instance_ids: Collection[int], kinds: Collection[NoticeKind
 
 def clear_notices_of_product(*, udi: str, smart_account_id: int, at: datetime) -> int:
     """The product is registered again: what befell its earlier registrations is mended."""
-    earlier = ProductInstance.objects.filter(udi=udi, smart_account=smart_account_id).values_list("pk", flat=True)
-    return clear_notices(instance_ids=list(earlier), kinds=list(NoticeKind), at=at)
+    if not (concerned := {row[0] for row in _OF_PRODUCT.fetch(udi, smart_account_id)}):
+        return 0
+    return clear_notices(instance_ids=concerned, kinds=list(NoticeKind), at=at)
 
 
 def move_notices(*, instance_ids: Collection[int], virtual_account_id: int, now: datetime) -> None:

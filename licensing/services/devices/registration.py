@@ -6,7 +6,9 @@ transaction with everything, the token's use last. See docs/cycles/registration.
 
 import uuid
 from datetime import datetime
+from typing import Final
 
+from cssm.common.compiled import CompiledModels
 from licensing.codecs.device_answer import Echo
 from licensing.codecs.device_message import Envelope, Request, unsupported_version
 from licensing.codecs.refusals import Refusal
@@ -17,6 +19,8 @@ from licensing.services.devices.enrolment import Enrolment, enrol
 from licensing.services.devices.identities import describe_identity, issue_identity, signer_of
 from licensing.services.devices.sessions import check_clock, digest_request
 
+_RECEIPTS: Final = CompiledModels(lambda: RegistrationReceipt.objects.filter(pk=""))
+
 
 def register_product(*, envelope: Envelope, request: Request, now: datetime) -> bytes:
     """The HTTP body to answer with: the certificates, or the stored answer to the same bytes.
@@ -26,7 +30,7 @@ def register_product(*, envelope: Envelope, request: Request, now: datetime) -> 
     """
     application = read_application(envelope=envelope, request=request)
     digest = digest_request(envelope)
-    receipt = RegistrationReceipt.objects.filter(pk=application.key_digest).first()
+    receipt = _RECEIPTS.first(application.key_digest)
     if receipt is not None and receipt.request_digest == digest:
         return unwrap_answer(bytes(receipt.response), owner=application.key_digest)
     try:

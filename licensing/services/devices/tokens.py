@@ -11,6 +11,7 @@ from accounts.services.events import record_event
 from accounts.services.virtual_accounts import keep_from_deletion
 from cssm.common.actor import Actor, ActorKind
 from cssm.common.clock import to_milliseconds
+from cssm.common.compiled import CompiledModels
 from cssm.common.errors import Invalid, NotFound
 from cssm.common.permissions import Permission
 from licensing.codecs.id_token import KEY_BYTES, make_token, normalise_token
@@ -21,6 +22,9 @@ DEFAULT_DAYS: Final = 30
 MAX_DAYS: Final = 9999
 MAX_USES: Final = 1_000_000_000
 DESCRIPTION_LIMIT: Final = 500
+_TOKENS: Final = CompiledModels(
+    lambda: IdToken.objects.select_related("smart_account", "virtual_account").filter(digest="")
+)
 
 
 def create_token(
@@ -89,7 +93,7 @@ def find_token(value: str) -> IdToken | None:
     if plain is None:
         return None
     digest = vault.digest(plain.encode())
-    return IdToken.objects.select_related("smart_account", "virtual_account").filter(digest=digest).first()
+    return _TOKENS.first(digest)
 
 
 def get_token(*, actor: Actor, value: str) -> IdToken:
