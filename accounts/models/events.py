@@ -16,10 +16,10 @@ class Event(models.Model):
     `personal_digests` maps the name of each personal value to its salted digest; the value is in `EventPersonal`.
     """
 
-    # Found by the indexes below: one more for each key would only have to be kept. A Virtual Account's row is never
-    # deleted, and the account of each of a file's 100,000 events is looked up once as it is.
+    # Found by the indexes below: one more for each key would only have to be kept. The rows of accounts are never
+    # deleted; PostgreSQL would look them up for each of the 100,000 events of a file.
     smart_account = models.ForeignKey(
-        SmartAccount, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+        SmartAccount, null=True, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     virtual_account = models.ForeignKey(
         VirtualAccount, null=True, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False

@@ -83,14 +83,20 @@ class HaGroup(models.Model):
     Groups of an on-prem server are as it gives them, found again by `key`; those made here have neither.
     """
 
-    # That of its Virtual Account, which the database looks up.
+    # Those of its instances, which are bound to them.
     smart_account = models.ForeignKey(
         SmartAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
-    virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="+")
+    virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False)
     created_at = models.DateTimeField()
     origin = models.ForeignKey(
-        Origin, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+        Origin,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
     )
     key = models.CharField(max_length=100, blank=True)
 
@@ -123,7 +129,8 @@ class ProductInstance(models.Model):
     hostname = models.CharField(max_length=255, blank=True)
     ip_address = models.CharField(max_length=64, blank=True)
     mac_address = models.CharField(max_length=64, blank=True)
-    ha_group = models.ForeignKey(HaGroup, on_delete=models.PROTECT, related_name="instances")
+    # A group is never deleted.
+    ha_group = models.ForeignKey(HaGroup, on_delete=models.PROTECT, related_name="instances", db_constraint=False)
     ha_peers = models.JSONField(default=list, blank=True)
     state = models.CharField(max_length=20, choices=[(s.value, s.badge.label) for s in InstanceState])
     is_counted = models.BooleanField(
@@ -303,10 +310,18 @@ class Usage(models.Model):
         VirtualAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
     instance = models.ForeignKey(ProductInstance, on_delete=models.PROTECT, related_name="usage", db_index=False)
-    ha_group = models.ForeignKey(HaGroup, on_delete=models.PROTECT, related_name="usage", db_constraint=False)
+    ha_group = models.ForeignKey(
+        HaGroup, on_delete=models.PROTECT, related_name="usage", db_constraint=False, db_index=False
+    )
     tag = models.CharField(max_length=255)
     license = models.ForeignKey(
-        License, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_constraint=False
+        License,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
     )
     kind = models.CharField(max_length=20, choices=[(k.value, k.value) for k in UsageKind])
     source = models.CharField(

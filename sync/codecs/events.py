@@ -29,6 +29,8 @@ MAX_DEPTH: Final = 12
 MAX_SCALAR: Final = 64 * 1024
 # A scalar can be written with six bytes for each of its own; libyaml reads ahead by a few kilobytes.
 _MOST_BETWEEN: Final = 8 * MAX_SCALAR
+# What has fewer characters has fewer bytes than are allowed, whatever they are.
+_SURELY_SHORT: Final = MAX_SCALAR // 4
 _ENDS: Final = (MappingEndEvent, SequenceEndEvent)
 _STARTS: Final = (MappingStartEvent, SequenceStartEvent)
 
@@ -107,7 +109,7 @@ class Events:
             if event.tag is not None or event.anchor is not None:
                 raise self.forbid("tags and anchors")
             value = event.value
-            if len(value) > MAX_SCALAR // 4 and len(value.encode()) > MAX_SCALAR:
+            if len(value) > _SURELY_SHORT and len(value.encode()) > MAX_SCALAR:
                 raise refuse(FileCode.TOO_LARGE, f"A value is longer than {MAX_SCALAR} bytes.", line=self.line)
             if "\x00" in value:
                 raise refuse(FileCode.MALFORMED, "A value holds a NUL character.", line=self.line)

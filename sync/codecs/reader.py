@@ -7,7 +7,7 @@ from yaml.events import MappingEndEvent, MappingStartEvent, ScalarEvent, Sequenc
 
 from sync.codecs.envelope import Readable, refuse
 from sync.codecs.events import Events
-from sync.codecs.shapes import Either, Ignored, Kind, Rows, Scalar, Shape, Wrong
+from sync.codecs.shapes import Either, Ignored, Kind, Rows, Scalar, Shape, Text, Wrong
 from sync.errors import MOST_PROBLEMS, FileCode, FileRefused, Problem
 
 EXTENSIONS: Final = ":extensions"
@@ -53,6 +53,11 @@ class Reader:
             if type(event) is ScalarEvent and event.value in fields and event.implicit[0] and event.value not in values:
                 name, first = event.value, take()
                 kind = fields[name]
+                if type(kind) is Text and type(first) is ScalarEvent and not first.implicit[0]:
+                    value = first.value
+                    if value and len(value) <= kind.most and value.isprintable():
+                        values[name] = value
+                        continue
                 if isinstance(kind, Scalar) and type(first) is ScalarEvent:
                     try:
                         values[name] = kind.read(first)

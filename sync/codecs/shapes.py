@@ -106,7 +106,7 @@ class Moment(Scalar):
         if found is None:
             raise Wrong(FileCode.WRONG_TYPE, f"A time like 2026-03-02T09:30:00Z is expected, not {value[:40]!r}.")
         try:
-            moment = datetime.strptime(value[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+            moment = datetime.fromisoformat(value[:19]).replace(tzinfo=UTC)
         except ValueError:
             raise Wrong(FileCode.OUT_OF_RANGE, f"There is no such time: {value[:40]}.") from None
         return value, moment.replace(microsecond=int((found[1] or "0")[:6].ljust(6, "0")))

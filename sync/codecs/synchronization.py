@@ -96,7 +96,8 @@ _HEADER: Final = Shape(
 _STREAMED: Final = frozenset({":virtual_accounts", ":device_conversion_request", ":rum_reports"})
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as there are hundreds of thousands in a file: each field of a frozen one is set by a call.
+@dataclass(slots=True)
 class Use:
     id: str
     tag: str
@@ -104,7 +105,7 @@ class Use:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Instance:
     """`account` is the position of its Virtual Account in the file, from 0; `uses` is the whole present use."""
 

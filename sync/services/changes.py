@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from io import SEEK_END
 from itertools import islice
 from types import TracebackType
@@ -45,7 +45,7 @@ class ChangeList:
         self._file.close()
 
     def add(self, row: ChangedInstance) -> None:
-        self._write(*astuple(row))
+        self._write(row.change, row.external_id, row.name, row.virtual_account, row.use)
 
     def add_marked(self, row: MarkedInstance) -> None:
         name = f"{row.udi_pid}:{row.udi_serial_number}"

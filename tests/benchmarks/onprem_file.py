@@ -47,12 +47,23 @@ def register(state: Path) -> None:
 def write(state: Path, file: Path, instances: int) -> None:
     server = _recall(state)
     uses = dict.fromkeys(MANY_TAGS[:3], 1)
-    rows = (instance(number, uses=uses) for number in range(1, instances + 1))
+    rows = (instance(number, uses=uses, **_details(number)) for number in range(1, instances + 1))
     now = read_clock().astimezone(UTC)
     content = server.synchronization_content(
         account(1, "Data Center", *rows), generated=f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03}Z"
     )
     file.write_bytes(sign(content, server.key, server.id_cert))
+
+
+def _details(number: int) -> dict[str, str]:
+    """What a server tells of a product beside what it must."""
+    return {
+        "hostname": f"access-switch-{number:06}.floor-{number % 40:02}.plant-7.acme.example",
+        "ip_address": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
+        "mac_address": f"00:1b:54:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}",
+        "host_identifier": f"plant-7/rack-{number // 40:05}/slot-{number % 40:02}",
+        "registered_at": "2026-03-02T09:30:00.000Z",
+    }
 
 
 def upload(state: Path, file: Path) -> None:

@@ -16,7 +16,7 @@ from tests.flows.visitors import Person, Program
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_SIZES", "1000,100000,1000000").split(","))
 POOLS = 2_000
 CHANGES = 40
-REQUESTS = 20
+REQUESTS = 100
 STREAMED = (1_000, 100_000)
 INVENTORY = "/accounts/acme.example/inventory/Data%20Center"
 REPORTS = "/accounts/acme.example/reports"

@@ -67,7 +67,7 @@ class Outcome:
     marked: Sequence[MarkedInstance] = field(default=())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChangedInstance:
     """One line of the difference. `change` is a code: added, returned, moved, changed, use, removed. `use` tells by how
     much the counted use of each license grows or shrinks; `name` is the UDI."""

@@ -5,6 +5,7 @@ request"). A request whose use has not changed writes nothing but its own receip
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,7 +16,7 @@ from licensing.codecs.device_answer import Echo
 from licensing.codecs.device_data import Authorization, parse_authorization
 from licensing.codecs.device_message import Request
 from licensing.services.devices.answers import compose_success
-from licensing.services.devices.details import write_details
+from licensing.services.devices.details import find_new_details, write_details
 from licensing.services.devices.endpoint_use import count_endpoints
 from licensing.services.devices.ha_groups import (
     Claim,
@@ -52,7 +53,10 @@ def report_use(*, session: Session, request: Request, digest: str, now: datetime
     )
     data = _describe(plan, assessment)
     answer = compose_success(signer=session.signer, echo=Echo.of(request.header), data=data, now=now)
-    with transaction.atomic():
+    # The receipt alone is one statement, and most messages bring nothing else.
+    only_receipt = standing is None and not (plan.changed or plan.by_license) and session.is_settled
+    only_receipt = only_receipt and not find_new_details(session=session, whereabouts=authorization)
+    with nullcontext() if only_receipt else transaction.atomic():
         if standing is not None and user.is_counted:
             lock_active_before(standing, instance_id=session.instance_id)
         accept_message(

@@ -18,13 +18,8 @@ DETAILS: Final = {
 _PERSONAL: Final = frozenset({"hostname", "ip_address", "mac_address"})
 
 
-def write_details(
-    *, session: Session, whereabouts: Whereabouts, software_tag: str | None = None, now: datetime
-) -> None:
-    """Host name, addresses and peers: absent is the same as empty, and erases what was known.
-
-    In the transaction that accepted the message. Writes nothing where nothing is new.
-    """
+def find_new_details(*, session: Session, whereabouts: Whereabouts, software_tag: str | None = None) -> dict[str, Any]:
+    """What a message tells that differs from what is known. Absent is the same as empty, and erases that."""
     reported: dict[str, Any] = {
         "hostname": whereabouts.hostname or "",
         "ip_address": whereabouts.ip_address or "",
@@ -33,7 +28,15 @@ def write_details(
     }
     if software_tag is not None:
         reported["software_tag"] = software_tag
-    changed = {name: value for name, value in reported.items() if value != getattr(session, name)}
+    return {name: value for name, value in reported.items() if value != getattr(session, name)}
+
+
+def write_details(
+    *, session: Session, whereabouts: Whereabouts, software_tag: str | None = None, now: datetime
+) -> None:
+    """Host name, addresses and peers, in the transaction that accepted the message. Writes nothing where nothing is
+    new."""
+    changed = find_new_details(session=session, whereabouts=whereabouts, software_tag=software_tag)
     if not changed:
         return
     ProductInstance.objects.filter(pk=session.instance_id).update(**changed)

@@ -121,6 +121,12 @@ class Session:
         return Actor.product(self.piid)
 
     @property
+    def is_settled(self) -> bool:
+        """Whether an accepted authorization request changes nothing but its receipt, beside what it reports."""
+        is_current = self.key_state is KeyState.CURRENT and not self.has_previous
+        return self.state is InstanceState.REGISTERED and is_current and not self.is_overdue
+
+    @property
     def signer(self) -> Signer:
         return Signer(self.signing_key_id, bytes(self.signing_key_wrapped))
 

@@ -18,7 +18,7 @@ _INSTANCE_COLUMNS: Final = (
 _USE_COLUMNS: Final = ("snapshot_id", "external_id", "tag", "quantity")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StagedRow:
     """One product instance of a file with its whole present use: (tag, quantity) each."""
 
