@@ -13,14 +13,14 @@ from pathlib import Path
 PYTEST = Path(sys.executable).parent / "pytest"
 # Services, calls, messages, races and the main journey run on both engines. Once is enough for what touches neither
 # database nor cache, and for what reaches them only by ways that others test on both: on SQLite, which URL asks for
-# which right and what a browser makes of a page (the journey in tests/browser runs on both); on PostgreSQL, the pages,
-# and calls that no schema allows. Where there is only SQLite, everything runs there.
+# which right and what a browser makes of a page (the journey in tests/browser runs on both); on PostgreSQL, the pages
+# and the REST API. Where there is only SQLite, everything runs there.
 WITHOUT_DATABASE = ("agents", "architecture", "licensing/codecs", "sync/codecs")
 # The fleet speaks with one voice, for which SQLite is the faster engine: two thousand products take minutes there.
 FLEET = "licensing/devices/test_fleet.py"
 ONLY_ON_SQLITE = [*(f"--ignore=tests/{path}" for path in (*WITHOUT_DATABASE, FLEET)), "--ignore-glob=*_in_browser.py"]
 PAGES = ("test_*_pages.py", "test_operator*.py", "test_every_page.py")
-ONLY_ON_POSTGRESQL = [*(f"--ignore-glob=*/{name}" for name in PAGES), "--ignore=tests/api/test_bad_input.py"]
+ONLY_ON_POSTGRESQL = [*(f"--ignore-glob=*/{name}" for name in PAGES), "--ignore=tests/api"]
 # Long ones, which only the soak repeats on the other engine.
 LONG_ON_SQLITE = [
     "--ignore=tests/flows/test_reservation_journey.py",

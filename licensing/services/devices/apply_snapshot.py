@@ -16,6 +16,7 @@ from accounts.states import ExportStatus
 from cssm.common.actor import SYSTEM, Actor
 from cssm.common.jobs import nudge
 from licensing.models import License, Origin, ProductInstance, Snapshot
+from licensing.services.devices import snapshot_outcome_sql as outcome_sql
 from licensing.services.devices import snapshot_sql as sql
 from licensing.services.devices.claims import SILENCE_RELEASES
 from licensing.services.devices.endings import pass_count_on
@@ -166,7 +167,7 @@ class _Run:
         for loser in losers:
             pass_count_on(actor=SYSTEM, instance=loser, now=self.now)
         if self.on_change is not None:
-            for row in self.stream(sql.CHANGES):
+            for row in self.stream(outcome_sql.CHANGES):
                 self.on_change(ChangedInstance(*row))
         return self.tell(use)
 
@@ -176,10 +177,10 @@ class _Run:
         return list(ProductInstance.objects.filter(pk__in=ids).order_by("pk"))
 
     def tell(self, use: Sequence[UseChange]) -> Outcome:
-        samples = {name: self.record(name, statement) for name, statement in sql.EVENTS.items()}
-        ((added, returned, changed, moved, named),) = self.rows(sql.COUNTS)
-        ((removed,),) = self.rows(sql.COUNT_GONE)
-        ((use_changed,),) = self.rows(sql.COUNT_USE)
+        samples = {name: self.record(name, statement) for name, statement in outcome_sql.EVENTS.items()}
+        ((added, returned, changed, moved, named),) = self.rows(outcome_sql.COUNTS)
+        ((removed,),) = self.rows(outcome_sql.COUNT_GONE)
+        ((use_changed,),) = self.rows(outcome_sql.COUNT_USE)
         return Outcome(
             named=int(named),
             added_count=int(added),
@@ -192,7 +193,7 @@ class _Run:
             removed=samples["instance.synchronized_out"],
             moved=samples["instance.moved_by_server"],
             use=use,
-            marked=[MarkedInstance(*row) for row in self.rows(sql.MARKED)],
+            marked=[MarkedInstance(*row) for row in self.rows(outcome_sql.MARKED)],
         )
 
     def record(self, name: str, statement: str) -> list[str]:
@@ -202,11 +203,11 @@ class _Run:
             actor=self.actor,
             name=name,
             smart_account_id=self.snapshot.smart_account_id,
-            rows=sql.EVENT.format(concerned=concerned, **self.dialect),
+            rows=outcome_sql.EVENT.format(concerned=concerned, **self.dialect),
             parameters={**self.parameters, "server": self.actor.label},
             now=self.now,
         )
-        return [udi for (udi,) in self.rows(sql.SAMPLE_OF.format(concerned=concerned))] if recorded else []
+        return [udi for (udi,) in self.rows(outcome_sql.SAMPLE_OF.format(concerned=concerned))] if recorded else []
 
     def ensure_pools(self, use: Sequence[UseChange]) -> None:
         """The pools of all that changed, made where missing, Virtual Account by Virtual Account in one order."""
