@@ -13,7 +13,7 @@ from pathlib import Path
 PYTEST = Path(sys.executable).parent / "pytest"
 # Services, calls, messages, races and the main journey run on both engines. Once is enough for what touches neither
 # database nor cache, and for what reaches them only by ways that others test on both: on SQLite, which URL asks for
-# which right and what a browser makes of a page (the journey in tests/browser runs on both); on PostgreSQL, the pages
+# which right and what a browser makes of a page; on PostgreSQL, the pages
 # and the REST API. Where there is only SQLite, everything runs there.
 WITHOUT_DATABASE = ("agents", "architecture", "licensing/codecs", "sync/codecs")
 # The fleet speaks with one voice, for which SQLite is the faster engine: two thousand products take minutes there.
@@ -23,6 +23,7 @@ PAGES = ("test_*_pages.py", "test_operator*.py", "test_every_page.py")
 ONLY_ON_POSTGRESQL = [*(f"--ignore-glob=*/{name}" for name in PAGES), "--ignore=tests/api"]
 # Long ones, which only the soak repeats on the other engine.
 LONG_ON_SQLITE = [
+    "--ignore=tests/browser",
     "--ignore=tests/flows/test_reservation_journey.py",
     "--ignore=tests/licensing/exchange/test_forgeries.py",
     "--ignore=tests/model/test_stateful.py",  # of the same world as eight actors at once, who need PostgreSQL

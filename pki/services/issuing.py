@@ -59,7 +59,7 @@ def check_may_issue(spkis: Iterable[bytes], *, although_stopped: bool = False) -
     """Raises IssuingStopped, or KeyBlocked for one of the keys (DER). One query."""
     digests = [digest_key(spki) for spki in spkis]
     with prepared_cursor() as cursor:
-        cursor.execute(_MAY_ISSUE.format(digests=", ".join(["%s"] * len(digests))), digests)
+        cursor.execute(_MAY_ISSUE.format(digests=", ".join(["%s"] * len(digests)) or "NULL"), digests)
         stopped, blocked = cursor.fetchone()
     if stopped and not although_stopped:
         raise IssuingStopped("The operator has stopped the issuing of certificates.")
