@@ -17,7 +17,7 @@ from django.db import transaction
 
 from pki.crypto import certificates
 from pki.crypto.certificates import Plan
-from pki.models import Authority, Certificate, KeyRef, SigningRequest, StoredKey
+from pki.models import Authority, KeyRef, SigningRequest, StoredKey
 from pki.services import key_pool, signing_requests
 from pki.services.authorities import get_authority
 from pki.services.signing_requests import Signed
@@ -98,13 +98,12 @@ def sign_prepared(prepared: Prepared) -> IssuedPair:
     )
 
 
-def record_issued(issued: IssuedPair, *, now: datetime) -> tuple[Certificate, Certificate]:
+def record_issued(issued: IssuedPair, *, now: datetime) -> None:
     """Record the ID and the signing certificate, in the caller's transaction; three queries.
 
     Raises RequestClosed if the sweep voided them meanwhile (they were prepared more than 15 minutes ago).
     """
-    id_certificate, signing_certificate = signing_requests.close_requests(issued.signed, now=now)
-    return id_certificate, signing_certificate
+    signing_requests.close_requests(issued.signed, now=now)
 
 
 def void_stale_intents(*, now: datetime) -> int:

@@ -26,7 +26,9 @@ from pki.states import AuthorityName, LogKind, RequestState
 
 _REQUESTS: Final = CompiledInsert(SigningRequest)
 _CERTIFICATES: Final = CompiledInsert(Certificate)
-_CLOSE: Final = "UPDATE pki_signingrequest SET state = %s, closed_at = %s WHERE state = %s AND id IN ({places})"
+_CLOSE: Final = (
+    "UPDATE pki_signingrequest SET state = %s, closed_at = %s WHERE state = %s AND id IN ({places}) RETURNING id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,6 @@ def _close(requests: Sequence[SigningRequest], state: RequestState, now: datetim
     keys = [request.pk for request in requests]
     with prepared_cursor() as cursor:
         cursor.execute(_CLOSE.format(places=places), [state.value, at, RequestState.PENDING.value, *keys])
-        closed = cursor.rowcount
-    if closed != len(requests):
+        closed = cursor.fetchall()
+    if len(closed) != len(requests):
         raise RequestClosed("A signing request was closed before its result could be recorded; ask again.")

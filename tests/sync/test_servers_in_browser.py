@@ -77,3 +77,26 @@ def test_a_server_is_registered_and_looked_at(
     page.get_by_role("link", name="Remove", exact=True).click()
     expect(page.get_by_role("dialog", name="Remove Plant 7")).to_contain_text("product instances, 2 in all")
     look(page, "onprem-remove", width)
+
+
+@pytest.mark.parametrize(("width", "theme"), [(360, "dark"), (1280, "light")])
+def test_an_operator_holds_the_3_tier_certificate_and_signs_it_early(
+    open_page: Callable[..., Page],  # noqa: F811  # the fixture
+    plant: Plant,
+    alice: User,
+    width: int,
+    theme: str,
+):
+    User.objects.filter(pk=alice.pk).update(is_staff=True)
+    plant.register()
+    page = open_page("/operator/onprem/", width=width, theme=theme)
+    look(page, "operator-onprem", width)
+    for what, told in (("Hold", "is held"), ("Sign", "is being signed")):
+        page.get_by_role("link", name=f"{what} the 3-tier certificate of Plant 7").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_label("Reason")).to_be_focused()
+        expect(dialog).to_contain_text("is due on" if what == "Hold" else "is held; it was due on")
+        look(page, f"operator-onprem-{what.lower()}", width)
+        dialog.get_by_label("Reason").fill("asked for by telephone")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status").first).to_contain_text(told)

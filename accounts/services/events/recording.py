@@ -64,7 +64,7 @@ def record_event(
     )
     # No savepoint of its own: two more round trips for each event, and the change it belongs to fails with it anyway.
     with transaction.atomic(savepoint=False):
-        _EVENTS.add(event)
+        _EVENTS.add(event, keys=True if personal_values else None)
         if personal_values:
             _PERSONAL.add(EventPersonal(event=event, salt=salt, values=personal_values))
     return event

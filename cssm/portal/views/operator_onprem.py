@@ -84,7 +84,8 @@ class ThreeTierAction(OperatorView, FormAction):
         if server.three_tier is None:
             return f"{server.name} of {server.smart_account.name} has no 3-tier certificate to be signed."
         due = f"{server.three_tier.due_at:%Y-%m-%d %H:%M} UTC"
-        return f"The 3-tier certificate of {server.name} ({server.smart_account.name}) is due on {due}."
+        state = "is held; it was" if server.three_tier.state == RootRequestState.HELD else "is"
+        return f"The 3-tier certificate of {server.name} ({server.smart_account.name}) {state} due on {due}."
 
 
 class SignEarly(ThreeTierAction):

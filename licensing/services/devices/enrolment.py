@@ -4,6 +4,7 @@ Its order is that of its locks: the claim on the UDI first, which makes two regi
 other; the token last, which many products share, so that its row is locked for a moment only.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,7 +15,14 @@ from django.db import connection, transaction
 from accounts.services.events import record_event
 from accounts.services.virtual_accounts import keep_from_deletion
 from cssm.common.actor import Actor
-from cssm.common.compiled import CompiledInsert, CompiledModels, CompiledRead, CompiledUpdate, prepared_cursor
+from cssm.common.compiled import (
+    CompiledInsert,
+    CompiledModels,
+    CompiledRead,
+    CompiledUpdate,
+    prepared_cursor,
+    sent_together,
+)
 from licensing.models import (
     HaGroup,
     IdToken,
@@ -55,7 +63,7 @@ _LIVE: Final = CompiledRead(
 )
 _COUNT_USE: Final = (
     "UPDATE licensing_idtoken SET uses = uses + 1"
-    " WHERE id = %s AND revoked_at IS NULL AND expires_at > %s AND uses < max_uses"
+    " WHERE id = %s AND revoked_at IS NULL AND expires_at > %s AND uses < max_uses RETURNING id"
 )
 
 
@@ -81,16 +89,20 @@ def enrol(enrolment: Enrolment, *, now: datetime) -> ProductInstance:
         refuse_reserved(claim)
         previous = _end_previous(actor, claim, admission.token, now)
         free = is_free_of_charge(previous=previous, token=admission.token, now=now)
+        clear_notices_of_product(udi=application.udi, smart_account_id=admission.token.smart_account_id, at=now)
         instance = _make_instance(enrolment, now)
-        watch_instance(instance_id=instance.pk, now=now)
-        clear_notices_of_product(udi=instance.udi, smart_account_id=instance.smart_account_id, at=now)
-        _bind_key(enrolment, instance, now)
-        _keep_receipt(enrolment, instance, now)
         claim.smart_account_id, claim.instance, claim.last_contact_at = instance.smart_account_id, instance, now
-        _CLAIMED.save(claim)
-        _record(actor, instance, now)
-        record_issued(enrolment.issued, now=now)
-        take_use(token=admission.token, free=free, now=now)
+        # A key that was used before has rows to be replaced, by statements of their models.
+        is_first = enrolment.receipt is None and not admission.brings_key
+        with sent_together() if is_first else nullcontext():
+            _CONTACTS.add(_make_contact(enrolment, instance, now))
+            watch_instance(instance_id=instance.pk, now=now)
+            _bind_key(enrolment, instance, now)
+            _keep_receipt(enrolment, instance, now)
+            _CLAIMED.save(claim)
+            _record(actor, instance, now)
+            record_issued(enrolment.issued, now=now)
+            take_use(token=admission.token, free=free, now=now)
     return instance
 
 
@@ -106,7 +118,7 @@ def take_use(*, token: IdToken, free: bool, now: datetime) -> None:
         return
     with prepared_cursor() as cursor:
         cursor.execute(_COUNT_USE, [token.pk, connection.ops.adapt_datetimefield_value(now)])
-        if cursor.rowcount != 1:
+        if cursor.fetchone() is None:
             raise Contended
 
 
@@ -151,11 +163,12 @@ def _make_instance(enrolment: Enrolment, now: datetime) -> ProductInstance:
     _INSTANCES.add(instance)
     if not keep_from_deletion(token.virtual_account_id):
         raise Contended
-    contact = InstanceContact(
-        instance=instance, last_timestamp=application.request.header.timestamp, last_contact_at=now
-    )
-    _CONTACTS.add(contact)
     return instance
+
+
+def _make_contact(enrolment: Enrolment, instance: ProductInstance, now: datetime) -> InstanceContact:
+    timestamp = enrolment.application.request.header.timestamp
+    return InstanceContact(instance=instance, last_timestamp=timestamp, last_contact_at=now)
 
 
 def _make_group(group: HaGroup) -> int:

@@ -101,7 +101,7 @@ def describe_identity(issued: IssuedPair, *, smart_account: str, virtual_account
 
 def bind_key(
     *, instance_id: int, csr: ParsedCsr, key_digest: str, issued: IssuedPair, state: KeyState, now: datetime
-) -> InstanceKey:
+) -> None:
     """Keep the key of the CSR with the certificates issued for it; a pending one is a renewal's."""
     key = InstanceKey(
         instance_id=instance_id,
@@ -115,4 +115,3 @@ def bind_key(
         created_at=now,
     )
     _KEYS.add(key)
-    return key
