@@ -26,3 +26,10 @@ def insert_rows(table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ..
             else:
                 places = ", ".join(["%s"] * len(columns))
                 cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", batch)  # noqa: S608  our own names
+
+
+def commit_lazily() -> None:
+    """Let the caller's transaction end without waiting for the disk: for rows that are made anew if they are lost."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit TO OFF")

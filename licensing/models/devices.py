@@ -87,7 +87,9 @@ class HaGroup(models.Model):
     smart_account = models.ForeignKey(
         SmartAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
-    virtual_account = models.ForeignKey(VirtualAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    virtual_account = models.ForeignKey(
+        VirtualAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     created_at = models.DateTimeField()
     origin = models.ForeignKey(
         Origin,
@@ -111,8 +113,10 @@ class HaGroup(models.Model):
 class ProductInstance(models.Model):
     """One registration of a product. `udi` is what identifies the product: `PID:SN`, or the uuid of software."""
 
-    # Found by the indexes that begin with them.
-    smart_account = models.ForeignKey(SmartAccount, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # Found by the indexes that begin with them. The Smart Account is that of the Virtual Account, which is looked up.
+    smart_account = models.ForeignKey(
+        SmartAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     virtual_account = models.ForeignKey(
         VirtualAccount, on_delete=models.PROTECT, related_name="instances", db_index=False
     )
@@ -212,7 +216,10 @@ class InstanceContact(models.Model):
     a message that had read the older state start again.
     """
 
-    instance = models.OneToOneField(ProductInstance, primary_key=True, on_delete=models.PROTECT, related_name="contact")
+    # Made with its instance, which is never deleted.
+    instance = models.OneToOneField(
+        ProductInstance, primary_key=True, on_delete=models.PROTECT, related_name="contact", db_constraint=False
+    )
     last_timestamp = models.BigIntegerField(default=0)
     revision = models.BigIntegerField(default=0)
     request_digest = models.CharField(max_length=64, blank=True)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
+from cssm.common.bulk import commit_lazily
 from licensing.services.devices import staging
 from licensing.services.devices.staging import StagedRow
 from pki.services import vault
@@ -25,7 +26,7 @@ from sync.models import Exchange, KeptRequest, OnPremServer
 from sync.services.local_accounts import refuse_twice
 from sync.services.verification import check_header, verify_signature
 
-CHUNK: Final = 2_000
+CHUNK: Final = 5_000
 _KEPT_CHUNK: Final = 100
 BEGINNING: Final = 1024 * 1024
 # From so many rows on, what the planner believes of them matters.
@@ -101,6 +102,7 @@ def stage_file(
 
     def flush() -> None:
         with transaction.atomic():
+            commit_lazily()
             staging.stage_rows(snapshot_id=snapshot.pk, rows=rows)
             KeptRequest.objects.bulk_create(kept)
             staged.instances += len(rows)
