@@ -133,7 +133,6 @@ class ProductInstance(models.Model):
     hostname = models.CharField(max_length=255, blank=True)
     ip_address = models.CharField(max_length=64, blank=True)
     mac_address = models.CharField(max_length=64, blank=True)
-    # A group is never deleted.
     ha_group = models.ForeignKey(HaGroup, on_delete=models.PROTECT, related_name="instances", db_constraint=False)
     ha_peers = models.JSONField(default=list, blank=True)
     state = models.CharField(max_length=20, choices=[(s.value, s.badge.label) for s in InstanceState])
@@ -216,7 +215,6 @@ class InstanceContact(models.Model):
     a message that had read the older state start again.
     """
 
-    # Made with its instance, which is never deleted.
     instance = models.OneToOneField(
         ProductInstance, primary_key=True, on_delete=models.PROTECT, related_name="contact", db_constraint=False
     )
@@ -354,7 +352,6 @@ class UdiClaim(models.Model):
     """Which Smart Account owns a UDI in this installation: one UDI counts once."""
 
     udi = models.CharField(max_length=400)
-    # That of the instance it was made for; found by `udi` only.
     smart_account = models.ForeignKey(
         SmartAccount, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )

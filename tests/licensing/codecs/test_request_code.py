@@ -97,7 +97,7 @@ def test_slips_of_the_pen_are_seen_but_for_what_two_digits_cannot_see():
     seed = random.randrange(2**32)
     total, unseen = spoil(CODES, random.Random(seed))
     # One in 256 is what two hex digits cannot see; the margin is that of the sample.
-    assert len(unseen) / total < (1 / 256) * (1.05 if SOAK else 1.5), f"{len(unseen)} of {total}, seed {seed}"
+    assert len(unseen) / total < (1 / 256) * (1.05 if SOAK else 1.8), f"{len(unseen)} of {total}, seed {seed}"
     for code, read in unseen:
         # What slips through is the code of another product, kind, sequence or software, whole in itself.
         assert read.is_whole
