@@ -261,6 +261,12 @@ UPDATE licensing_productinstance SET is_counted = (v.reason = ''), claim_lost = 
    AND (licensing_productinstance.is_counted <> (v.reason = '')
         OR licensing_productinstance.claim_lost <> (v.reason <> ''))
 """,
+    # Whose claim was released between finding and locking it has none: it counts with the next file, not beside others.
+    """
+UPDATE licensing_productinstance SET is_counted = {false} WHERE is_counted AND id IN (
+  SELECT k.instance_id FROM snap_candidate k
+   WHERE NOT EXISTS (SELECT 1 FROM snap_verdict v WHERE v.instance_id = k.instance_id))
+""",
     """
 UPDATE licensing_udiclaim SET smart_account_id = %(sa)s, instance_id = v.instance_id, last_contact_at = %(generated)s
   FROM snap_verdict v WHERE licensing_udiclaim.id = v.claim_id AND v.reason = ''

@@ -23,7 +23,7 @@ from licensing.models import (
     UdiClaim,
     Usage,
 )
-from licensing.services.devices import staging
+from licensing.services.devices import snapshot_sql, staging
 from licensing.services.devices.apply_snapshot import Outcome, apply_snapshot, end_origin
 from licensing.services.devices.endings import remove_instance
 from licensing.services.devices.staging import StagedRow
@@ -190,6 +190,21 @@ def test_one_product_twice_in_a_file_counts_once(
     outcome = apply(row("1", {"tag_a": 3}, udi_serial_number="X"), row("2", {"tag_a": 4}, udi_serial_number="X"))
     assert in_use(license, engineering, now) == 4
     assert [(marked.external_id, marked.reason) for marked in outcome.marked] == [("1", "twice_in_file")]
+
+
+def test_a_product_whose_claim_is_released_while_a_file_is_applied_counts_with_the_next_file(
+    apply: Apply, license: License, engineering: VirtualAccount, now: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    """Without a claim somebody else could count it at the same time."""
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot_sql, "NEW_CLAIMS", "SELECT 1")  # it was there, and is gone when it is to be locked
+        apply(row("1", {"tag_a": 3}))
+    assert not ProductInstance.objects.get(external_id="1").is_counted
+    assert in_use(license, engineering, now) == 0
+    later = now + timedelta(hours=1)
+    apply(row("1", {"tag_a": 3}), at=later)
+    assert UdiClaim.objects.get().instance.external_id == "1"
+    assert in_use(license, engineering, later) == 3
 
 
 def test_a_product_registered_directly_and_on_a_server_counts_once_where_it_was_in_touch_last(
