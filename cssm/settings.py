@@ -172,7 +172,8 @@ def _database() -> dict[str, Any]:
 
 
 VAR_DIR.mkdir(parents=True, exist_ok=True)
-(BASE_DIR / "staticfiles").mkdir(exist_ok=True)
+STATIC_ROOT = Path(env.str("STATIC_ROOT", "") or BASE_DIR / "staticfiles")
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 DATABASES = {"default": _database()}
 IS_POSTGRESQL: bool = "postgresql" in DATABASES["default"]["ENGINE"]
 
@@ -333,7 +334,6 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

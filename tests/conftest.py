@@ -4,13 +4,15 @@ alice is SA_ADMIN of Acme (acme.example), bob VA_USER of its Virtual Account Eng
 mallory SA_ADMIN of another company (umbrella.example), and olivia the operator.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 
 from accounts.models import Membership, SmartAccount, User, VirtualAccount
@@ -21,6 +23,7 @@ from cssm.common.actor import SYSTEM, Actor
 from cssm.common.permissions import Role
 from cssm.common.ratelimit import forget_limits
 from licensing.services.catalog.lookup import forget_licenses
+from tests.migrated import copy_migrated_database, copy_migrated_file, drop_database
 from tests.programs import find_chromium
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -47,6 +50,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """What is there is used: it was made just now, see `django_db_modify_db_settings`."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> Iterator[None]:
+    """Each process of the suite gets a database of its own, copied from one that is migrated once."""
+    name = str(connection.settings_dict["TEST"]["NAME"])
+    if not settings.IS_POSTGRESQL:
+        copy_migrated_file(Path(name))
+        yield
+        return
+    copy_migrated_database(settings.DATABASE_URL, name)
+    yield
+    connection.close()
+    drop_database(settings.DATABASE_URL, name)
 
 
 @pytest.fixture(autouse=True)

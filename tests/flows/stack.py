@@ -24,6 +24,7 @@ import psycopg
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from tests.migrated import copy_migrated_database, copy_migrated_file, drop_database
 from tests.programs import run_openssl
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,9 +92,10 @@ class Stack:
         server = os.environ.get("DATABASE_URL", "")
         self.database = f"flow_{secrets.token_hex(6)}"
         if server.startswith("postgres"):
-            self._execute_on(server, f'CREATE DATABASE "{self.database}"')
+            copy_migrated_database(server, self.database)
             database_url = urlsplit(server)._replace(path=f"/{self.database}").geturl()
         else:
+            copy_migrated_file(self.folder / "flow.sqlite3")
             database_url = f"sqlite:///{self.folder / 'flow.sqlite3'}"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "DJANGO"))},
@@ -109,6 +111,7 @@ class Stack:
             "KEY_POOL_SIZE": str(self.key_pool_size),
             "DEBUG": "false",
             "VAR_DIR": str(self.folder),
+            "STATIC_ROOT": str(self.folder / "static"),
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "default",
         }
@@ -145,7 +148,7 @@ class Stack:
             self.smtp.stop()
         server = os.environ.get("DATABASE_URL", "")
         if server.startswith("postgres"):
-            self._execute_on(server, f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
+            drop_database(server, self.database)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def spawn(self, name: str, command: list[str], environment: dict[str, str]) -> None:
@@ -221,7 +224,9 @@ class Stack:
 
     def execute(self, statement: str) -> None:
         """Run a statement on the journey's own PostgreSQL database."""
-        self._execute_on(self.environment["DATABASE_URL"], statement)
+        address = self.environment["DATABASE_URL"].replace("postgres://", "postgresql://")
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(statement.encode())
 
     def shift(self, table: str, column: str, *, hours: int) -> None:
         """Make times of all rows earlier, as if so much time had passed."""
@@ -255,8 +260,3 @@ class Stack:
                 return bool(answer.status == 200)
         except OSError:
             return False
-
-    @staticmethod
-    def _execute_on(server: str, statement: str) -> None:
-        with psycopg.connect(server.replace("postgres://", "postgresql://"), autocommit=True) as connection:
-            connection.execute(statement.encode())
