@@ -23,6 +23,7 @@ from yaml.events import (
 )
 
 from sync.codecs.envelope import Readable, refuse
+from sync.codecs.shortcuts import Shortcuts
 from sync.errors import FileCode
 
 MAX_DEPTH: Final = 12
@@ -47,20 +48,25 @@ class _Feed:
         # Here rather than at each event: there are dozens of them in a piece.
         if self.event is not self.reader.event:
             self.since, self.event = 0, self.reader.event
-        piece = self.file.read(min(size, self.left))
-        self.left -= len(piece)
+        shortcuts = self.reader.shortcuts
+        piece = self.fetch(size) if shortcuts is None else shortcuts.read(self.fetch, size)
         self.since += len(piece)
         if self.since > _MOST_BETWEEN:
             message = f"A value or comment is longer than {MAX_SCALAR} bytes."
             raise refuse(FileCode.TOO_LARGE, message, line=self.reader.line)
         return piece
 
+    def fetch(self, size: int) -> bytes:
+        piece = self.file.read(min(size, self.left))
+        self.left -= len(piece)
+        return piece
+
 
 class Events:
     """Call `start` once, then `take` for each event of the content, then `finish`."""
 
-    def __init__(self, file: Readable, length: int) -> None:
-        self.length = length
+    def __init__(self, file: Readable, length: int, shortcuts: Shortcuts | None = None) -> None:
+        self.length, self.shortcuts = length, shortcuts
         self.event: Any = None
         self._feed = _Feed(self, file, length)
         self._next = CParser(self._feed).get_event
@@ -95,6 +101,14 @@ class Events:
             raise self.forbid("document marks")
         if type(self._event()) is not StreamEndEvent:
             raise refuse(FileCode.FORBIDDEN_YAML, "There is a second document in the content.", line=self.line)
+        if self.shortcuts is not None:
+            self.shortcuts.finish()
+
+    def find_shortcut(self, event: Any) -> dict[str, Any] | None:
+        """The mapping that a list entry stands for, if it does."""
+        if self.shortcuts is None or type(event) is not ScalarEvent:
+            return None
+        return self.shortcuts.find(event.value, self.line)
 
     def take(self) -> Any:
         """The next event within the content. Raises `FileRefused`: FORBIDDEN_YAML, MALFORMED, TOO_LARGE."""

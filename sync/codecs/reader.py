@@ -8,6 +8,7 @@ from yaml.events import MappingEndEvent, MappingStartEvent, ScalarEvent, Sequenc
 from sync.codecs.envelope import Readable, refuse
 from sync.codecs.events import Events
 from sync.codecs.shapes import Either, Ignored, Kind, Rows, Scalar, Shape, Text, Wrong
+from sync.codecs.shortcuts import Shortcuts
 from sync.errors import MOST_PROBLEMS, FileCode, FileRefused, Problem
 
 EXTENSIONS: Final = ":extensions"
@@ -18,8 +19,8 @@ Path = tuple[Any, ...]
 class Reader:
     """Reads one content. Problems of YAML itself end the reading; those of values are collected in `problems`."""
 
-    def __init__(self, file: Readable, length: int) -> None:
-        self.events = Events(file, length)
+    def __init__(self, file: Readable, length: int, shortcuts: Shortcuts | None = None) -> None:
+        self.events = Events(file, length, shortcuts)
         self.problems: list[Problem] = []
 
     def note(self, code: FileCode, message: str, path: Path, line: int) -> None:
@@ -104,13 +105,18 @@ class Reader:
 
     def read_rows(self, kind: Rows, name: str, first: Any, path: Path) -> Iterator[dict[str, Any]]:
         """The mappings of a list, one by one."""
-        for number, line in self.walk_rows(name, first, path, kind.most):
+        for number, line, _ in self.walk_rows(name, first, path, kind.most):
             row = self.read_mapping(kind.shape, (path, name, number))
             row["line"] = line
             yield row
 
-    def walk_rows(self, name: str, first: Any, path: Path, most: int) -> Iterator[tuple[int, int]]:
-        """(number, line) of each mapping of a list, whose start has been taken when it is given."""
+    def walk_rows(
+        self, name: str, first: Any, path: Path, most: int, *, shortcuts: bool = False
+    ) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
+        """(number, line, None) of each mapping of a list, whose start has been taken when it is given.
+
+        Where there are `shortcuts`, an entry can be one: its whole mapping is the third part.
+        """
         if type(first) is not SequenceStartEvent:
             if not (type(first) is ScalarEvent and first.implicit[0] and first.value == ""):
                 self.note(FileCode.WRONG_TYPE, "A list is expected.", (path, name), self.events.line)
@@ -127,7 +133,9 @@ class Reader:
                     key=show_path((path, name)),
                 )
             if type(event) is MappingStartEvent:
-                yield number, line
+                yield number, line, None
+            elif shortcuts and (row := self.events.find_shortcut(event)) is not None:
+                yield number, line, row
             else:
                 self.note(FileCode.WRONG_TYPE, "A mapping is expected.", (path, name, number), line)
                 self.skip(event)

@@ -14,6 +14,7 @@ from sync.codecs.envelope import Readable
 from sync.codecs.reader import Path, Reader
 from sync.codecs.registration import MAX_PEM, NAME_LIMIT, UUID_TEXT, check_opening
 from sync.codecs.shapes import Boolean, Choice, Either, Integer, Moment, Rows, Shape, Text
+from sync.codecs.shortcuts import Shortcuts
 from sync.errors import FileCode
 
 REQUEST: Final = "synchronization_request"
@@ -27,6 +28,7 @@ TAG_LIMIT: Final = 255
 _USE: Final = Shape(
     {":id": Text(ID_LIMIT), ":tag": Text(TAG_LIMIT), ":consumed_quantity": Integer(MOST_QUANTITY)},
 )
+_USES: Final = Rows(_USE, most=1000)
 _INSTANCE: Final = Shape(
     {
         ":id": Text(ID_LIMIT),
@@ -40,7 +42,7 @@ _INSTANCE: Final = Shape(
         ":host_identifier": Text(255, required=False),
         ":registered_at": Moment(required=False, nullable=True),
         ":ha_group": Text(ID_LIMIT, required=False),
-        ":license": Rows(_USE, most=1000),
+        ":license": _USES,
     }
 )
 _ACCOUNT: Final = Shape(
@@ -173,12 +175,20 @@ Item = Instance | Account | Conversion | RumReport | Header
 class SynchronizationReader:
     """Iterate over the items; the header comes as soon as what it must hold is known, and once more, whole, at the end.
 
-    Problems of values are collected and raised at the end: what came before must not be used until then.
+    Problems of values are collected and raised at the end: what came before must not be used until then. With
+    `shortcuts` a large file takes a third of the time; what is then raised, `FileRefused` or `Misread`, says only that
+    the file must be read again without them, for what is wrong with it.
     """
 
-    def __init__(self, file: Readable, length: int) -> None:
-        self._reader = Reader(file, length)
+    def __init__(self, file: Readable, length: int, *, shortcuts: bool = False) -> None:
+        self._reader = Reader(file, length, Shortcuts(_INSTANCE, _USES) if shortcuts else None)
         self._header_given = False
+
+    @property
+    def shortcuts(self) -> int:
+        """How many instances were read by them so far."""
+        known = self._reader.events.shortcuts
+        return 0 if known is None else known.found
 
     @property
     def bytes_read(self) -> int:
@@ -232,7 +242,7 @@ class SynchronizationReader:
     def _stream(self, name: str, first: Any) -> Iterator[Item]:
         kind: Any = _HEADER.fields[name]
         if name == ":virtual_accounts":
-            for position, line in self._reader.walk_rows(name, first, (), kind.most):
+            for position, line, _ in self._reader.walk_rows(name, first, (), kind.most):
                 yield from self._account(position, line, ((), name, position))
             return
         make = Conversion if name == ":device_conversion_request" else RumReport
@@ -249,8 +259,8 @@ class SynchronizationReader:
                 reader.skip(first)
             elif name == ":product_instances":
                 values[name] = True
-                for number, row_line in reader.walk_rows(name, first, path, MOST_INSTANCES):
-                    row = reader.read_mapping(_INSTANCE, (path, name, number))
+                for number, row_line, known in reader.walk_rows(name, first, path, MOST_INSTANCES, shortcuts=True):
+                    row = reader.read_mapping(_INSTANCE, (path, name, number)) if known is None else known
                     if not reader.problems:
                         instance = self._instance(position, row_line, row, (path, name, number))
                         if instance is not None:

@@ -13,6 +13,7 @@ from licensing.services.devices import staging
 from licensing.services.devices.staging import StagedRow
 from pki.services import vault
 from sync.codecs.envelope import Envelope, Readable, refuse
+from sync.codecs.shortcuts import Misread
 from sync.codecs.synchronization import (
     Account,
     Conversion,
@@ -91,12 +92,26 @@ def stage_file(
 
     What it wrote stands until `drop_staged`, also when it raises.
     """
-    staged = Staged(verify_signature(server=server, file=file, envelope=envelope, now=now))
+    signer = verify_signature(server=server, file=file, envelope=envelope, now=now)
+    content = SynchronizationReader(file, envelope.content_length, shortcuts=True)
+    try:
+        return _stage(content, signer, server=server, exchange=exchange, beat=beat, now=now)
+    except (Misread, FileRefused):
+        # What is wrong with a file is for the reader to say that looks at each of its characters.
+        with transaction.atomic():
+            drop_staged(exchange)
+    content = SynchronizationReader(file, envelope.content_length)
+    return _stage(content, signer, server=server, exchange=exchange, beat=beat, now=now)
+
+
+def _stage(
+    reader: SynchronizationReader, signer: bytes, *, server: OnPremServer, exchange: Exchange, beat: Beat, now: datetime
+) -> tuple[Staged, Header]:
+    staged = Staged(signer)
     with transaction.atomic():
         snapshot = staging.open_snapshot(origin=server.origin, smart_account_id=server.smart_account_id, now=now)
         Exchange.objects.filter(pk=exchange.pk).update(snapshot=snapshot)
     exchange.snapshot = snapshot
-    reader = SynchronizationReader(file, envelope.content_length)
     rows: list[StagedRow] = []
     kept: list[KeptRequest] = []
 
