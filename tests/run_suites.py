@@ -29,7 +29,11 @@ LONG_ON_SQLITE = [
     "--ignore=tests/model/test_stateful.py",  # of the same world as eight actors at once, who need PostgreSQL
     "--ignore=tests/pki/test_many_chains.py",
 ]
-LONG_ON_POSTGRESQL = ["--ignore=tests/flows/test_onprem_journey.py", "--ignore=tests/sync/test_many_files.py"]
+LONG_ON_POSTGRESQL = [
+    "--ignore=tests/flows/test_onprem_journey.py",
+    "--ignore=tests/flows/test_shortage_journey.py",
+    "--ignore=tests/sync/test_many_files.py",
+]
 LOCAL_POSTGRESQL = "postgres://postgres@127.0.0.1:5432/postgres"
 LOCAL_REDIS = "redis://127.0.0.1:6379/9"
 
