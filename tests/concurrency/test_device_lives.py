@@ -10,6 +10,7 @@ from django.core.cache import cache
 from accounts.services.actors import actor_for_user
 from licensing.models import InstanceKey, InstanceNotice, ProductInstance
 from licensing.services.devices import authorization, ha_groups
+from licensing.services.devices.endings import remove_instance
 from licensing.services.devices.lives import advance_lives
 from licensing.services.devices.tokens import create_token
 from licensing.services.pools.rebuild import check_pools
@@ -87,6 +88,55 @@ def test_both_would_be_counted_without_the_locks(group, all_look_first, monkeypa
     monkeypatch.setattr(ha_groups, "check_group", lambda standing, **_: None)
     run_at_once(*(partial(lambda n: report(group[n], 5 + n, n), n) for n in (1, 2)))
     assert counted().count() == 2
+
+
+@pytest.fixture
+def heir_ends_first(group, alice, now, monkeypatch):
+    """The one that is to count next is removed by somebody else after it was chosen."""
+    lock, meanwhile = ha_groups.lock_instance, []
+
+    def lock_late(instance_id):
+        if not meanwhile:
+            meanwhile.append(instance_id)
+            run_at_once(lambda: remove(alice, instance_id, now))
+        return lock(instance_id)
+
+    monkeypatch.setattr(ha_groups, "lock_instance", lock_late)
+    return meanwhile
+
+
+def remove(user, instance_id, now):
+    remove_instance(actor=actor_for_user(user), instance=ProductInstance.objects.get(pk=instance_id), now=now)
+
+
+def test_when_the_heir_ends_at_the_same_time_the_next_one_counts(heir_ends_first, alice, now):
+    first, *others = ProductInstance.objects.order_by("pk").values_list("pk", flat=True)
+    remove(alice, first, now)
+    assert counted().get(state=InstanceState.REGISTERED).pk in set(others) - set(heir_ends_first)
+    assert check_pools(now=now + timedelta(minutes=1)) == []
+
+
+def test_nobody_would_count_if_only_one_were_asked(heir_ends_first, alice, now, monkeypatch):
+    """The control: the one heir that was chosen is gone, and the group's use with it."""
+    choose = ha_groups._heirs
+    monkeypatch.setattr(ha_groups, "_heirs", lambda members: choose(members)[:1])
+    first = ProductInstance.objects.order_by("pk").values_list("pk", flat=True)[0]
+    remove(alice, first, now)
+    assert not counted().filter(state=InstanceState.REGISTERED).exists()
+
+
+def test_removals_and_take_overs_at_once_leave_one_that_counts(group, alice, now):
+    first, second, third = ProductInstance.objects.order_by("pk").values_list("pk", flat=True)
+    for number, peer in enumerate(group):
+        peer.wait(seconds=number + 2)
+    codes = run_at_once(
+        lambda: remove(alice, first, now),
+        lambda: remove(alice, second, now),
+        lambda: report(group[2], 7, 2).code,
+    )
+    assert codes[2] is None
+    assert counted().get(state=InstanceState.REGISTERED).pk == third
+    assert check_pools(now=now + timedelta(minutes=1)) == []
 
 
 def test_of_renewals_at_once_one_is_pending_and_its_key_takes_over(token, now):

@@ -144,11 +144,14 @@ def promote_standby(actor: Actor, gone: ProductInstance, now: datetime) -> None:
     members = _members_of(gone.ha_group_id, gone.pk)
     if any(_counts(member) for member in members):
         return
-    standing_by = [member for member in members if member.state in COUNTED_STATES and not member.claim_lost]
-    contacts = InstanceContact.objects.filter(instance__in=[member.pk for member in standing_by])
-    heir = contacts.order_by("-last_contact_at", "instance").values_list("instance", flat=True).first()
-    if heir is not None:
-        regain_count(actor=actor, instance_id=heir, event="instance.ha_promoted", now=now)
+    for heir in _heirs(members):
+        # It may have ended or left the group since it was read, or have taken over by a message of its own.
+        current = lock_instance(heir)
+        if current.ha_group_id != gone.ha_group_id or not _may_count(current):
+            continue
+        if not current.is_counted:
+            regain_count(actor=actor, instance_id=heir, event="instance.ha_promoted", now=now)
+        return
 
 
 def take_claim_back(*, actor: Actor, instance_id: int, now: datetime) -> None:
@@ -180,8 +183,19 @@ def _members_of(group_id: int, instance_id: int) -> list[ProductInstance]:
     return list(rows.order_by("pk"))
 
 
+def _heirs(members: Collection[ProductInstance]) -> list[int]:
+    """Ids of those that stand by, who was heard of last first."""
+    standing_by = [member.pk for member in members if _may_count(member)]
+    contacts = InstanceContact.objects.filter(instance__in=standing_by)
+    return list(contacts.order_by("-last_contact_at", "instance").values_list("instance", flat=True))
+
+
 def _counts(member: ProductInstance) -> bool:
     return member.is_counted and member.state in COUNTED_STATES
+
+
+def _may_count(member: ProductInstance) -> bool:
+    return member.state in COUNTED_STATES and not member.claim_lost
 
 
 def _describe(group_id: int, allowed: frozenset[int], others: Collection[ProductInstance]) -> Standing:
