@@ -66,12 +66,17 @@ class Interrupted(Exception):
     """The exchange was cancelled, or taken over by another worker."""
 
 
-class _Answered(Exception):
-    """The very same bytes have been applied meanwhile."""
+class AppliedMeanwhile(Exception):
+    """The very same bytes have been applied as another exchange."""
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__()
         self.exchange = exchange
+
+    def describe(self) -> Problem:
+        """For who waits for the exchange that came too late."""
+        message = f"The very same file was uploaded once more, and applied as exchange {self.exchange.pk}: see there."
+        return Problem(FileCode.STALE_FILE, message)
 
 
 @dataclass(slots=True)
@@ -138,6 +143,9 @@ def synchronize(
     keeper.exchange_id = exchange.pk
     try:
         return process_exchange(exchange=exchange, keeper=keeper, now=now)
+    except AppliedMeanwhile as applied:
+        discard_exchange(exchange)
+        return applied.exchange
     except (DomainError, Interrupted) as error:
         discard_exchange(exchange)
         if isinstance(error, Interrupted):
@@ -155,8 +163,10 @@ def synchronize(
 
 
 def process_exchange(*, exchange: Exchange, keeper: Keeper, now: datetime) -> Exchange:
-    """Work on an exchange that the keeper holds: stage it, then apply it (or only compare). Returns the exchange that
-    answers it: where the same bytes were applied meanwhile, that one. Raises `DomainError`, `Interrupted`."""
+    """Work on an exchange that the keeper holds: stage it, then apply it (or only compare).
+
+    Raises `DomainError`, `Interrupted`, `AppliedMeanwhile`.
+    """
     server = OnPremServer.objects.select_related("origin", "smart_account").get(pk=exchange.server_id)
     with transaction.atomic():
         drop_staged(exchange)
@@ -170,11 +180,7 @@ def process_exchange(*, exchange: Exchange, keeper: Keeper, now: datetime) -> Ex
     batch = None if exchange.is_dry_run else certificates.issue_batch(orders, now=now)
     keeper.start_applying()
     work = _Import(exchange, keeper, staged, header, batch, now)
-    try:
-        retry_transient(work.run)
-    except _Answered as answered:
-        discard_exchange(exchange)
-        return answered.exchange
+    retry_transient(work.run)
     exchange.refresh_from_db()
     return exchange
 
@@ -219,7 +225,7 @@ class _Import:
             raise FileConflict(Problem(FileCode.SERVER_REMOVED, f'"{server.name}" was removed.'))
         same = Exchange.objects.applied().filter(server=server, digest=self.exchange.digest)
         if self.batch is not None and (twin := same.filter(created_at__gte=server.registered_at).first()) is not None:
-            raise _Answered(twin)
+            raise AppliedMeanwhile(twin)
         check_order(server=server, header=self.header)
         return server
 

@@ -20,7 +20,7 @@ from licensing.services.devices.staging import discard_snapshot
 from sync.errors import problems_of
 from sync.models import Exchange, ExchangePart, KeptRequest, OnPremServer
 from sync.models.exchanges import FILES_KEPT_FOR
-from sync.services.imports import HOLD, WORK_TASK, Interrupted, Keeper, process_exchange
+from sync.services.imports import HOLD, WORK_TASK, AppliedMeanwhile, Interrupted, Keeper, process_exchange
 from sync.services.servers import require
 from sync.services.staging import drop_staged
 from sync.states import OPEN_STATES, ExchangeState
@@ -109,6 +109,8 @@ def _work(exchange: Exchange, keeper: Keeper, now: datetime) -> int:
         return _end(exchange, keeper, ExchangeState.CANCELLED, only_cancelled=True)
     except DomainError as refusal:
         return _end(exchange, keeper, ExchangeState.REFUSED, errors=problems_of(refusal))
+    except AppliedMeanwhile as applied:
+        return _end(exchange, keeper, ExchangeState.REFUSED, errors=[applied.describe().as_row()])
     except DatabaseError:
         log.exception("exchange_interrupted", exchange=exchange.pk)
         return _try_again(exchange, keeper)

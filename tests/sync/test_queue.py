@@ -73,6 +73,30 @@ def test_the_same_bytes_again_while_they_wait_are_the_same_exchange(
     assert direct.state == ExchangeState.APPLIED
     work_exchanges(now=now)
     assert Exchange.objects.applied().filter(kind="synchronization").count() == 1
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.errors[0]["code"]) == (ExchangeState.REFUSED, "STALE_FILE")
+
+
+def test_who_waits_is_told_where_the_same_bytes_were_applied(
+    waiting: Exchange, registered: Plant, in_use: InUse, now: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    data = b"".join(imports.StoredFile(waiting, imports.Side.REQUEST))
+    start = imports.Keeper.start_applying
+    others: list[imports.Keeper] = []
+
+    def start_late(keeper: imports.Keeper) -> None:
+        if not others:
+            others.append(keeper)
+            registered.upload(data)
+        start(keeper)
+
+    monkeypatch.setattr(imports.Keeper, "start_applying", start_late)
+    work_exchanges(now=now)
+    waiting.refresh_from_db()
+    [applied] = Exchange.objects.applied().filter(kind="synchronization")
+    assert (waiting.state, waiting.errors[0]["code"]) == (ExchangeState.REFUSED, "STALE_FILE")
+    assert f"applied as exchange {applied.pk}" in waiting.errors[0]["message"]
+    assert (in_use(), StagedInstance.objects.count()) == (30, 0)
 
 
 def test_a_file_that_is_bad_at_its_beginning_is_refused_at_once_however_large(registered: Plant, license: License):
