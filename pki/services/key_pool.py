@@ -26,6 +26,8 @@ _CLAIM: Final = (
     " RETURNING key_id"
 )
 _KEYS: Final = CompiledModels(lambda: StoredKey.objects.filter(pk=0))
+# While more than this part of the pool is there, keys are made between bursts of registrations and not beside them.
+_RESERVE: Final = 0.25
 # Generating is the one thing that burns a processor for minutes; whoever answers devices and people goes first.
 _NICENESS: Final = 15
 
@@ -34,20 +36,23 @@ def fill_key_pool(*, now: datetime, limit: int | None = None) -> int:
     """Generate keys until KEY_POOL_SIZE are there, at most `limit`, for at most 50 seconds; returns how many were made.
 
     One key, one transaction: it can be interrupted at any moment. Where another process is filling, nothing is done.
-    If keys are still missing, the next run is asked for.
+    Where keys are taken while one is made, and enough are left, it stops until the schedule's next run. Else, if keys
+    are still missing, the next run is asked for.
     """
     deadline = time.monotonic() + FILL_SECONDS
-    made = 0
+    made, level, is_busy = 0, 0, False
     background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="key-pool", initializer=_step_back)
     with lease(FILL_TASK, now=now, seconds=_LEASE_SECONDS) as obtained, background:
         if not obtained:
             return 0
         while (limit is None or made < limit) and (missing := count_missing()) > 0:
-            if time.monotonic() >= deadline:
+            before, level = level, settings.KEY_POOL_SIZE - missing
+            is_busy = level < before and level > _RESERVE * settings.KEY_POOL_SIZE
+            if is_busy or time.monotonic() >= deadline:
                 break
             _add_key(background.submit(keystore.make_key, KeyAlgorithm.RSA_2048).result(), now)
-            made += 1
-    if limit is None and missing > 0:
+            made, level = made + 1, level + 1
+    if limit is None and missing > 0 and not is_busy:
         nudge(FILL_TASK)
     return made
 

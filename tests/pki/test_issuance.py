@@ -182,6 +182,28 @@ def test_filling_that_is_interrupted_keeps_what_was_made(
     assert key_pool.fill_key_pool(now=now, limit=1) == 1, "the lease was given back"
 
 
+@pytest.mark.parametrize(("there", "left"), [(10, 9), (3, 0)])
+def test_while_keys_are_taken_none_are_made_unless_few_are_left(
+    db: None, now: datetime, monkeypatch: pytest.MonkeyPatch, settings: Settings, there: int, left: int
+) -> None:
+    settings.KEY_POOL_SIZE = 12
+    key_pool.fill_key_pool(now=now, limit=there)
+    asked: list[str] = []
+    add = key_pool._add_key
+
+    def add_while_others_register(new: keystore.NewKey, at: datetime) -> None:
+        add(new, at)
+        for _ in range(2):
+            if key_pool.claim_pooled_key() is None:
+                monkeypatch.setattr(key_pool, "FILL_SECONDS", -1.0)  # seen enough
+
+    monkeypatch.setattr(key_pool, "_add_key", add_while_others_register)
+    monkeypatch.setattr(key_pool, "nudge", asked.append)
+    key_pool.fill_key_pool(now=now, limit=None if left else 8)
+    assert PooledKey.objects.count() == left
+    assert (asked == []) == (left > 0)
+
+
 def test_the_tasks_do_their_work_by_name(hierarchy: None, settings: Settings, issue: Issue) -> None:
     settings.KEY_POOL_SIZE = 2
     fill_task()
