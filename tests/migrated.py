@@ -50,7 +50,9 @@ def copy_migrated_database(server: str, target: str) -> None:
     with _alone(), closing(psycopg.connect(_at(server), autocommit=True)) as connection:
         found = [
             name
-            for (name,) in connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX])
+            for (name,) in connection.execute(
+                "SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX]
+            )
         ]
         if source not in found:
             made = f"{PREFIX}unfinished"
