@@ -9,7 +9,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 import structlog
 
 from cssm.common.middleware import DEVICE_PATHS
-from cssm.serving.gateway import FAILURE, Receive, Scope, Send, build_environ, call, send_answer
+from cssm.serving.gateway import CUT_OFF, FAILURE, Receive, Scope, Send, build_environ, call, send_answer
 from cssm.serving.lanes import Job, Lane
 from cssm.serving.sorting import is_registration, key_of_token, open_envelope
 from cssm.serving.streams import Streams
@@ -61,6 +61,8 @@ class Front:
             return
         body = await _read(receive)
         if body is None:
+            # It may be gone altogether, or have stopped sending only.
+            await send_answer(send, CUT_OFF)
             return
         message = body if scope["path"] in JSON_PATHS else open_envelope(body)
         work = partial(call, self._application, environ, body)
@@ -90,7 +92,7 @@ class Front:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The whole body; nothing where the client went away before."""
+    """The whole body; nothing where it was cut off."""
     message = await receive()
     pieces: list[bytes] = []
     while message["type"] == "http.request":

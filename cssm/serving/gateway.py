@@ -1,5 +1,6 @@
 """A device message as a WSGI call: the body is there already, and the answer is taken whole."""
 
+import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from io import BytesIO
@@ -18,11 +19,13 @@ class Answer(NamedTuple):
     body: bytes
 
 
-FAILURE: Final = Answer(
-    500,
-    [(b"content-type", b"application/json")],
-    b'{"status": "ERROR", "statusMessage": "Something went wrong on our side.", "code": "INTERNAL", "errors": []}',
-)
+def _refusal(status: int, code: str, message: str) -> Answer:
+    content = {"status": "ERROR", "statusMessage": message, "code": code, "errors": []}
+    return Answer(status, [(b"content-type", b"application/json")], json.dumps(content).encode())
+
+
+FAILURE: Final = _refusal(500, "INTERNAL", "Something went wrong on our side.")
+CUT_OFF: Final = _refusal(400, "MALFORMED", "The body ended before its length.")
 
 
 async def send_answer(send: Send, answer: Answer) -> None:

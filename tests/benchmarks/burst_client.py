@@ -79,7 +79,7 @@ async def burst(requests: list[tuple[str, bytes]], port: int) -> list[Exchange]:
 async def steady(requests: list[tuple[str, bytes]], port: int, rate: float) -> list[Exchange]:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(sys.stdin.fileno(), lambda: ended.done() or ended.set_result(None))
+    loop.add_reader(sys.stdin.fileno(), lambda: None if ended.done() else ended.set_result(None))
     begun = time.monotonic()
     tasks = []
 
