@@ -168,6 +168,30 @@ def test_what_is_in_work_goes_on_to_its_end_whoever_leaves(office: Office):
     assert office.served[0] == "first"
 
 
+def test_a_long_message_waits_in_the_network_until_a_thread_reads_it():
+    """Thousands of them would fill the memory."""
+    entered, door = threading.Event(), threading.Event()
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        entered.set()
+        assert door.wait(10)
+        start_response("200 OK", [])
+        return [b"%d" % len(environ["wsgi.input"].read())]
+
+    async def play(front: Front) -> None:
+        first = asyncio.create_task(Visitor(DEVICES, b" " * (READ_AHEAD + 1)).call(front))
+        assert await asyncio.to_thread(entered.wait, 10)
+        second = Visitor(DEVICES, b" " * (READ_AHEAD + 2))
+        waiting = asyncio.create_task(second.call(front))
+        # Its place in the queue is taken as soon as it is looked at.
+        await asyncio.sleep(0)
+        assert second.asked == 0
+        door.set()
+        assert [(await task).body for task in (first, waiting)] == [b"65537", b"65538"]
+
+    run(application, play)
+
+
 def test_shutting_down_answers_what_was_taken(office: Office):
     async def play(front: Front) -> None:
         first = await seated(office, front)

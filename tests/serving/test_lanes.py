@@ -159,8 +159,11 @@ def test_a_failure_reaches_whoever_waits_and_ends_nothing_else():
     run(play)
 
 
-def test_nobody_who_waits_any_more_stops_no_thread():
+def test_a_result_that_nobody_waits_for_any_more_is_let_go():
+    complaints: list[Any] = []
+
     async def play() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, complaint: complaints.append(complaint))
         with opened() as lane:
             turnstile = Turnstile()
             job = lane.add("a", turnstile)
@@ -170,6 +173,7 @@ def test_nobody_who_waits_any_more_stops_no_thread():
             assert await lane.add("a", lambda: "fine").future == "fine"
 
     run(play)
+    assert complaints == []
 
 
 def test_closing_a_lane_ends_what_it_took_first():
