@@ -6,6 +6,7 @@ Each process gets its own environment: only the root worker is given the root ke
 import json
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -109,7 +110,7 @@ def main() -> int:
     manager = Manager()
     manager.add_process(
         "web",
-        " ".join(web_command(port=port, workers=1)),
+        shlex.join(web_command(port=port, workers=1)),
         env=environment,
         cwd=str(BASE_DIR),
     )

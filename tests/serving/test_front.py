@@ -209,6 +209,7 @@ def test_shutting_down_answers_what_was_taken(office: Office):
         await front({"type": "lifespan"}, receive, send)
         assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
         assert (await first).body == b"first"
+        assert "registrations-1" not in {thread.name for thread in threading.enumerate()}
 
     run(office, play)
 
