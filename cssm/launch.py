@@ -6,6 +6,7 @@ Each process gets its own environment: only the root worker is given the root ke
 import json
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,19 @@ BIN = Path(sys.executable).parent
 ENV_FILE = BASE_DIR / ".env"
 ROOT_PASSPHRASE_FILE = BASE_DIR / ".env.root-passphrase"
 VAR_DIR = Path(os.environ.get("VAR_DIR", BASE_DIR / "var"))
+
+
+MOST_WAITING = 4096
+"""Connections of one web process at a time. Waiting takes no thread, and of whom the server does not look at, it cannot
+know that they want something else."""
+
+
+def web_command(*, port: int | str, workers: int) -> list[str]:
+    """How the web is served on this machine's own address, by so many processes."""
+    options = {"--interface": "asgi", "--host": "127.0.0.1", "--port": port, "--workers": workers}
+    options |= {"--backlog": MOST_WAITING, "--backpressure": MOST_WAITING, "--log-level": "warning"}
+    named = [str(part) for option in options.items() for part in option]
+    return [str(BIN / "granian"), *named, "--no-ws", "cssm.asgi:application"]
 
 
 def write_private(path: Path, text: str) -> None:
@@ -96,8 +110,7 @@ def main() -> int:
     manager = Manager()
     manager.add_process(
         "web",
-        f"{BIN / 'granian'} --interface wsgi --host 127.0.0.1 --port {port} --workers 1 --blocking-threads 8 "
-        "--log-level error --no-access-log cssm.wsgi:application",
+        shlex.join(web_command(port=port, workers=1)),
         env=environment,
         cwd=str(BASE_DIR),
     )

@@ -3,8 +3,8 @@
 import ipaddress
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from typing import Final, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, cast
 
 import structlog
 from django.conf import settings
@@ -53,13 +53,15 @@ class TransportMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
-        self.trusted = parse_networks(settings.TRUSTED_PROXIES)
+        self.proxies = Proxies.trusted()
 
     def __call__(self, plain_request: HttpRequest) -> HttpResponseBase:
         request = cast(PortalRequest, plain_request)
         started = time.perf_counter()
         request.correlation_id = str(uuid.uuid4())
-        request.client_ip = self._believe_proxies(request)
+        request.client_ip = self.proxies.client_of(request.META)
+        # Django reads the scheme from here: secure cookies, HSTS and the CSRF referrer check follow it too.
+        request.META["wsgi.url_scheme"] = self.proxies.scheme_of(request.META)
         with structlog.contextvars.bound_contextvars(correlation_id=request.correlation_id):
             response = self._answer(request)
         response.headers["X-Correlation-ID"] = request.correlation_id
@@ -68,7 +70,7 @@ class TransportMiddleware:
         return response
 
     def _answer(self, request: PortalRequest) -> HttpResponseBase:
-        if settings.PUBLIC_IS_HTTPS and not request.is_secure() and is_machine_path(request.path_info):
+        if is_machine_path(request.path_info) and not may_be_read(request.META, self.proxies):
             return refuse(request, 403, "HTTPS_REQUIRED", "Plain HTTP is not accepted here. Use https.")
         if request.META.get("HTTP_TRANSFER_ENCODING") and not request.META.get("CONTENT_LENGTH"):
             # WSGI has no body without a length (PEP 3333); taken for empty, it would be answered wrongly.
@@ -79,18 +81,37 @@ class TransportMiddleware:
             return cast(HttpResponseBase, match.func(request, *match.args, **match.kwargs))
         return self.get_response(request)
 
-    def _believe_proxies(self, request: HttpRequest) -> str:
-        """The client's address; also sets the scheme that the client used, where a trusted proxy tells it."""
-        peer = parse_address(request.META.get("REMOTE_ADDR", ""))
+
+class Proxies:
+    """Whose word about a request's client counts: `TRUSTED_PROXIES`."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        self._networks = tuple(networks)
+
+    @classmethod
+    def trusted(cls) -> "Proxies":
+        """Raises `ImproperlyConfigured`."""
+        return cls(parse_networks(settings.TRUSTED_PROXIES))
+
+    def scheme_of(self, meta: Mapping[str, Any]) -> str:
+        """By which the client came, by a request's WSGI environment: http or https."""
+        plain: str = meta.get("wsgi.url_scheme", "http")
+        told = meta.get("HTTP_X_FORWARDED_PROTO", "")
+        if not told or (peer := parse_address(meta.get("REMOTE_ADDR", ""))) is None or not self._is_trusted(peer):
+            return plain
+        schemes = {part.strip().lower() for part in told.split(",")}
+        if schemes == {""}:
+            return plain
+        return "https" if schemes == {"https"} else "http"
+
+    def client_of(self, meta: Mapping[str, Any]) -> str:
+        """The client's address; empty where the server does not say."""
+        peer = parse_address(meta.get("REMOTE_ADDR", ""))
         if peer is None:
             return ""
         if not self._is_trusted(peer):
             return str(peer)
-        schemes = {part.strip().lower() for part in request.META.get("HTTP_X_FORWARDED_PROTO", "").split(",")}
-        if schemes != {""}:
-            # Django reads the scheme from here: secure cookies, HSTS and the CSRF referrer check follow it too.
-            request.META["wsgi.url_scheme"] = "https" if schemes == {"https"} else "http"
-        for part in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+        for part in reversed(meta.get("HTTP_X_FORWARDED_FOR", "").split(",")):
             hop = parse_address(part.strip())
             if hop is None:
                 break
@@ -100,7 +121,12 @@ class TransportMiddleware:
         return str(peer)
 
     def _is_trusted(self, address: Address) -> bool:
-        return any(address in network for network in self.trusted)
+        return any(address in network for network in self._networks)
+
+
+def may_be_read(meta: Mapping[str, Any], proxies: Proxies) -> bool:
+    """Whether what a program sends may be read: not where it comes in the clear and should not."""
+    return not settings.PUBLIC_IS_HTTPS or proxies.scheme_of(meta) == "https"
 
 
 def is_machine_path(path: str) -> bool:

@@ -22,12 +22,12 @@ def measure(stack: Stack, *, floor: float) -> list[Row]:
     token = next(token["token"] for token in demo["tokens"])
     fleet = devices.make_devices(REGISTRATIONS + 100, prefix="BENCH")
     filled, unfilled = fleet[:REGISTRATIONS], fleet[REGISTRATIONS:]
-    wait_for(lambda: _pool_level(stack) >= REGISTRATIONS, seconds=240, what="a filled key pool")
-    rows = [_register(stack, filled, token, "registrations, key pool filled")]
+    wait_for(lambda: pool_level(stack) >= REGISTRATIONS, seconds=240, what="a filled key pool")
+    rows = [register(stack, filled, token, "registrations, key pool filled")]
     wait_for(lambda: _drain(stack), seconds=10, what="an empty key pool")
-    rows.append(_register(stack, unfilled, token, "registrations, key pool empty"))
+    rows.append(register(stack, unfilled, token, "registrations, key pool empty"))
     # Keys are made again in the background; that is not what is measured next.
-    wait_for(lambda: _pool_level(stack) >= stack.key_pool_size, seconds=300, what="the key pool filled again")
+    wait_for(lambda: pool_level(stack) >= stack.key_pool_size, seconds=900, what="the key pool filled again")
     busy = filled[:FLEET]
     for what, entitlements in (
         ("authorizations, every device the same license, use changes", lambda n, r: {ONE_TAG: 1 + (n + r) % 2}),
@@ -42,7 +42,7 @@ def measure(stack: Stack, *, floor: float) -> list[Row]:
     return rows
 
 
-def _register(stack: Stack, fleet: list[devices.Device], token: str, what: str) -> Row:
+def register(stack: Stack, fleet: list[devices.Device], token: str, what: str) -> Row:
     requests = [driver.http_request(PATH, devices.registration(d, token), port=stack.port) for d in fleet]
     result = driver.run(
         requests, port=stack.port, connections=CONNECTIONS, accept=b'\\"status_code\\":\\"OK\\"', keep=True
@@ -72,7 +72,7 @@ def _row(what: str, result: driver.Result, ratio: str = "") -> Row:
     return Row(what, result.rate, "1/s", p50, p99, ratio)
 
 
-def _pool_level(stack: Stack) -> int:
+def pool_level(stack: Stack) -> int:
     return stack.count("pki_pooledkey")
 
 

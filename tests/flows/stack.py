@@ -24,6 +24,7 @@ import psycopg
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from cssm.launch import web_command
 from tests.migrated import copy_migrated_database, copy_migrated_file, drop_database
 from tests.programs import run_openssl
 
@@ -119,17 +120,7 @@ class Stack:
         self.manage("collectstatic", "--noinput", "--verbosity", "0")
         without_root = {k: v for k, v in self.environment.items() if k != "ROOT_KEY_PASSPHRASE"}
         celery = [str(BIN / "celery"), "-A", "cssm", "--quiet"]
-        granian = [str(BIN / "granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port)]
-        threads = [
-            "--workers",
-            str(self.web_workers),
-            "--blocking-threads",
-            "4",
-            "--log-level",
-            "warning",
-            "cssm.wsgi:application",
-        ]
-        self.spawn("web", [*granian, *threads], without_root)
+        self.spawn("web", web_command(port=self.port, workers=self.web_workers), without_root)
         queues = ["-P", "threads", "-c", "3", "-Q", "default,sync,mail", "--without-gossip", "--without-mingle"]
         self.spawn("worker", [*celery, "worker", *queues, "-n", f"{self.database}@%h"], without_root)
         self.spawn("beat", [*celery, "beat", "--loglevel", "warning"], without_root)
