@@ -93,7 +93,8 @@ def test_both_would_be_counted_without_the_locks(group, all_look_first, monkeypa
 @pytest.fixture
 def heir_ends_first(group, alice, now, monkeypatch):
     """The one that is to count next is removed by somebody else after it was chosen."""
-    lock, meanwhile = ha_groups.lock_instance, []
+    lock = ha_groups.lock_instance
+    meanwhile: list[int] = []
 
     def lock_late(instance_id):
         if not meanwhile:

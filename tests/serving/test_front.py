@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 
 from cssm.common.middleware import Proxies, may_be_read
 from cssm.serving import front as front_module
@@ -60,6 +62,16 @@ def stand(application: Any, *, comes_safely: Callable[[Any], bool] = lambda envi
         others=Streams(application, threads=1),
         comes_safely=comes_safely,
     )
+
+
+@pytest.fixture
+def _no_requests_of_a_server() -> Iterator[None]:
+    """A request's beginning and end leave the connection of the other tests alone, as with Django's own client."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture
@@ -246,7 +258,7 @@ def _with_query(visitor: Visitor, query: bytes) -> Visitor:
 
 
 @pytest.mark.parametrize("what", BODIES)
-def test_the_answer_is_that_of_the_wsgi_application(what: str, settings: Any):
+def test_the_answer_is_that_of_the_wsgi_application(what: str, settings: Any, _no_requests_of_a_server: None):
     settings.ALLOWED_HOSTS = ["testserver"]
     django_application = get_wsgi_application()
     plain = BODIES[what]()
