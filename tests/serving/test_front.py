@@ -257,8 +257,9 @@ def _with_query(visitor: Visitor, query: bytes) -> Visitor:
     return visitor
 
 
+@pytest.mark.usefixtures("_no_requests_of_a_server")
 @pytest.mark.parametrize("what", BODIES)
-def test_the_answer_is_that_of_the_wsgi_application(what: str, settings: Any, _no_requests_of_a_server: None):
+def test_the_answer_is_that_of_the_wsgi_application(what: str, settings: Any):
     settings.ALLOWED_HOSTS = ["testserver"]
     django_application = get_wsgi_application()
     plain = BODIES[what]()
