@@ -164,7 +164,8 @@ def _database() -> dict[str, Any]:
         config["CONN_HEALTH_CHECKS"] = True
         config["ENGINE"] = "cssm.common.postgresql"
         # Compiling a statement takes longer than any of ours runs: estimates of nested sums are far too high.
-        asked_for = f"-c jit=off {env.str('PGOPTIONS', '')}".strip()
+        # The sets of a large synchronization file are temporary tables; who makes none takes no memory for them.
+        asked_for = f"-c jit=off -c temp_buffers=64MB {env.str('PGOPTIONS', '')}".strip()
         threshold = 0 if env.bool("PREPARED_STATEMENTS", True) else None
         config["OPTIONS"] = {"options": asked_for, "prepare_threshold": threshold, **config.get("OPTIONS", {})}
         config["TEST"] = {"NAME": f"test_{config['NAME']}{suffix}"}
