@@ -47,7 +47,8 @@ def answers(port: int) -> bool:
 def run_suite(title: str, arguments: list[str], environment: dict[str, str]) -> int:
     sys.stdout.write(f"\n=== {title} ===\n")
     sys.stdout.flush()
-    workers = ["-n", "2"] if "-n" not in " ".join(arguments) else []
+    # One more than there are processors, for journeys and browser tests wait for other processes most of the time.
+    workers = ["-n", str(min(os.cpu_count() or 1, 4) + 1)] if "-n" not in " ".join(arguments) else []
     command = [str(PYTEST), *workers, *arguments]
     return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
 
