@@ -5,6 +5,7 @@ import json
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from cryptography import x509
@@ -32,16 +33,21 @@ def _new_key(_: int) -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
+_given = count()
+"""A key belongs to one product only, also where several parts run on one installation."""
+
+
 def make_devices(number: int, *, prefix: str) -> list[Device]:
     """Devices with keys of their own; keys are generated once and kept in `var/`."""
+    places = [next(_given) for _ in range(number)]
     stored = [part + MARK for part in KEYS.read_bytes().split(MARK) if part] if KEYS.exists() else []
-    if len(stored) < number:
+    if (missing := places[-1] + 1 - len(stored)) > 0:
         with ProcessPoolExecutor() as pool:
-            stored += list(pool.map(_new_key, range(number - len(stored))))
+            stored += list(pool.map(_new_key, range(missing)))
         KEYS.parent.mkdir(exist_ok=True)
         KEYS.write_bytes(b"".join(stored))
     keys = [
-        serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True) for pem in stored[:number]
+        serialization.load_pem_private_key(stored[place], None, unsafe_skip_rsa_key_validation=True) for place in places
     ]
     return [Device(f"{prefix}{n:06}", key) for n, key in enumerate(keys) if isinstance(key, rsa.RSAPrivateKey)]
 
