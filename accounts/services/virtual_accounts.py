@@ -13,9 +13,9 @@ from accounts.services.events import record_event
 from accounts.services.smart_accounts import clean_name
 from accounts.states import AccessLevel
 from cssm.common.actor import Actor
-from cssm.common.compiled import prepared_cursor
 from cssm.common.errors import Conflict, Invalid, NotFound
 from cssm.common.permissions import Permission
+from cssm.common.statements import prepared_cursor
 
 NAME_LIMIT: Final = 120
 DESCRIPTION_LIMIT: Final = 500

@@ -4,41 +4,19 @@ Putting a query together and turning it into SQL costs Django about five times w
 PostgreSQL as much again, so there they are planned once for each connection.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db import connection
+from django.db import ProgrammingError, connection
 from django.db.models import AutoField, BigAutoField, Model, QuerySet
 from django.db.models.query import get_related_populators
 
+from cssm.common.statements import change, gives_no_results, is_collected, prepared_cursor
+
 M = TypeVar("M", bound=Model)
 Converter = Callable[[Any, Any, Any], Any]
-
-
-def prepared_cursor() -> Any:
-    """A cursor for statements by hand that run for every device message; only the engine for PostgreSQL has its own."""
-    return getattr(connection, "prepared_cursor", connection.cursor)()
-
-
-_together: ContextVar[bool] = ContextVar("together", default=False)
-
-
-@contextmanager
-def sent_together() -> Iterator[None]:
-    """For a run of statements that do not need each other's results: one round trip, on the engine that can.
-
-    Only what this module sends may be sent within. Nothing is waited for until a result is asked for.
-    """
-    before = _together.set(True)
-    try:
-        with getattr(connection, "sent_together", nullcontext)():
-            yield
-    finally:
-        _together.reset(before)
 
 
 class CompiledRead:
@@ -119,22 +97,29 @@ class CompiledInsert:
     def add(self, *rows: Model, keys: bool | None = None) -> None:
         """As `row.save(force_insert=True)` of each in one statement, for a model without signals and defaults of the
         database. For few rows: each number of them is a statement of its own. Within `sent_together` their keys stay
-        unknown, unless they are needed (`keys`)."""
-        keys = not _together.get() if keys is None else keys
+        unknown, unless they are needed (`keys`); within `in_one` always."""
+        keys = not gives_no_results() if keys is None else keys
         if not self._fields:
             self._compile()
         values = [
             field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows for field in self._fields
         ]
         statement = self._start + ", ".join([self._values] * len(rows)) + (self._end if keys else "")
-        with prepared_cursor() as cursor:
-            cursor.execute(statement, values)
-            # Rows come back in the order of the values, on both engines.
-            made = cursor.fetchall() if self._has_serial and keys else ()
-        for row, key in zip(rows, made, strict=False):
-            row.pk = key[0]
+        if keys and self._has_serial:
+            self._read_keys(statement, values, rows)
+        else:
+            change(statement, values)
         for row in rows:
             row._state.adding, row._state.db = False, connection.alias
+
+    def _read_keys(self, statement: str, values: list[Any], rows: Sequence[Model]) -> None:
+        if is_collected():
+            raise ProgrammingError("What is collected gives no keys.")
+        with prepared_cursor() as cursor:
+            cursor.execute(statement, values)
+            # They come back in the order of the values, on both engines.
+            for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
+                row.pk = key
 
     def _compile(self) -> None:
         options = self._model._meta
@@ -159,8 +144,7 @@ class CompiledUpdate:
         if not self._sql:
             self._compile()
         values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in self._fields]
-        with prepared_cursor() as cursor:
-            cursor.execute(self._sql, [*values, row.pk])
+        change(self._sql, [*values, row.pk])
 
     def _compile(self) -> None:
         options = self._model._meta

@@ -11,12 +11,13 @@ import time
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.db import transaction
 from kombu.exceptions import KombuError
+
+from cssm.common.statements import after_commit
 
 log = structlog.get_logger(__name__)
 
-MIN_INTERVAL_SECONDS = 0.1
+MIN_INTERVAL_SECONDS = 0.25
 PAUSE_SECONDS = 10.0
 _last_sent: dict[str, float] = {}
 _paused_until = [float("-inf")]
@@ -24,7 +25,7 @@ _paused_until = [float("-inf")]
 
 def nudge(task_name: str, *, using: str | None = None) -> None:
     """Ask for `task_name` to run soon after the current transaction commits (at once outside of one)."""
-    transaction.on_commit(lambda: _send(task_name), using=using, robust=True)
+    after_commit(lambda: _send(task_name), using=using)
 
 
 def _send(task_name: str) -> None:

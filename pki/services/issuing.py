@@ -8,8 +8,8 @@ from typing import Final
 from django.db import transaction
 
 from cssm.common.actor import Actor
-from cssm.common.compiled import prepared_cursor
 from cssm.common.permissions import Permission
+from cssm.common.statements import prepared_cursor
 from pki.errors import IssuingStopped, KeyBlocked
 from pki.models import BlockedKey, IssuingChange
 

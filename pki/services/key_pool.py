@@ -11,9 +11,10 @@ from typing import Final
 from django.conf import settings
 from django.db import connection, transaction
 
-from cssm.common.compiled import CompiledModels, prepared_cursor
+from cssm.common.compiled import CompiledModels
 from cssm.common.jobs import nudge
 from cssm.common.leases import lease
+from cssm.common.statements import prepared_cursor
 from pki import keystore
 from pki.models import KeyRef, PooledKey, StoredKey
 from pki.states import KeyAlgorithm, KeyPurpose

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import connection, transaction
 
-from cssm.common.compiled import CompiledInsert, prepared_cursor
+from cssm.common.compiled import CompiledInsert
+from cssm.common.statements import prepared_cursor
 from pki import keystore
 from pki.crypto import certificates
 from pki.crypto.certificates import Plan

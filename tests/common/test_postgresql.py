@@ -4,8 +4,9 @@ import pytest
 from django.db import IntegrityError, ProgrammingError, connection, connections, transaction
 
 from accounts.models import VirtualAccount
-from cssm.common.compiled import CompiledInsert, prepared_cursor, sent_together
+from cssm.common.compiled import CompiledInsert
 from cssm.common.postgresql import base
+from cssm.common.statements import prepared_cursor, sent_together
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
 ACCOUNTS = CompiledInsert(VirtualAccount)

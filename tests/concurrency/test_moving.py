@@ -90,11 +90,12 @@ def test_a_message_judged_before_the_transfer_counts_after_it_where_the_instance
 def test_a_transfer_waits_for_a_message_that_is_taken_and_moves_its_use(
     device, alice, default_va, now, monkeypatch, locked
 ):
-    """The message is accepted, its use not yet written, when the transfer begins."""
+    """The message is accepted, its use not yet written, when the transfer begins: it brings more than a change of use, or
+    it would be one statement."""
     if not locked:
         monkeypatch.setattr(moving, "lock_instance", lambda pk: ProductInstance.objects.get(pk=pk))
     reached, may_go_on = hold(monkeypatch, "write_use")
-    message = Crew(lambda: device.authorize({"ROUTER": 5}).code)
+    message = Crew(lambda: device.authorize({"ROUTER": 5}, hostname="edge-1").code)
     assert reached.wait(timeout=10)
     transfer = Crew(partial(move, alice, default_va, now))
     transfer.threads[0].join(timeout=1)

@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from cssm.common.bulk import insert_rows
 from cssm.common.compiled import CompiledInsert
 from cssm.common.permissions import Permission
 from cssm.common.sealing import salted_digest
+from cssm.common.statements import is_collected
 
 _BULK_COLUMNS: Final = (
     "smart_account_id", "at", "name", "actor_kind", "actor_id", "actor_label", "personal_digests",
@@ -63,7 +65,7 @@ def record_event(
         personal_digests={key: personal_digest(key, value, salt) for key, value in personal_values.items()},
     )
     # No savepoint of its own: two more round trips for each event, and the change it belongs to fails with it anyway.
-    with transaction.atomic(savepoint=False):
+    with nullcontext() if is_collected() else transaction.atomic(savepoint=False):
         _EVENTS.add(event, keys=True if personal_values else None)
         if personal_values:
             _PERSONAL.add(EventPersonal(event=event, salt=salt, values=personal_values))

@@ -5,13 +5,13 @@ request"). A request whose use has not changed writes nothing but its own receip
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import transaction
 
+from cssm.common.statements import in_one
 from licensing.codecs.device_answer import Echo
 from licensing.codecs.device_data import Authorization, parse_authorization
 from licensing.codecs.device_message import Request
@@ -53,10 +53,8 @@ def report_use(*, session: Session, request: Request, digest: str, now: datetime
     )
     data = _describe(plan, assessment)
     answer = compose_success(signer=session.signer, echo=Echo.of(request.header), data=data, now=now)
-    # The receipt alone is one statement, and most messages bring nothing else.
-    only_receipt = standing is None and not (plan.changed or plan.by_license) and session.is_settled
-    only_receipt = only_receipt and not find_new_details(session=session, whereabouts=authorization)
-    with nullcontext() if only_receipt else transaction.atomic():
+    is_plain = standing is None and _is_plain(session, authorization, plan, assessment)
+    with in_one() if is_plain else transaction.atomic():
         if standing is not None and user.is_counted:
             lock_active_before(standing, instance_id=session.instance_id)
         accept_message(
@@ -72,6 +70,13 @@ def report_use(*, session: Session, request: Request, digest: str, now: datetime
         write_use(actor=session.actor, user=user, plan=plan, pools=assessment.pools, now=now)
         write_details(session=session, whereabouts=authorization, now=now)
     return answer
+
+
+def _is_plain(session: Session, authorization: Authorization, plan: UsePlan, assessment: VaAssessment) -> bool:
+    """Whether it brings no more than its receipt, or that and a change of use in pools that are there, as most do."""
+    if not session.is_settled or find_new_details(session=session, whereabouts=authorization):
+        return False
+    return plan.is_plain and plan.by_license.keys() <= assessment.pools.keys()
 
 
 def _place(

@@ -5,7 +5,8 @@ from typing import Final
 
 from django.db import connection
 
-from cssm.common.compiled import CompiledModels, prepared_cursor
+from cssm.common.compiled import CompiledModels
+from cssm.common.statements import prepared_cursor
 from licensing.codecs.refusals import Refusal, RefusalCode
 from licensing.models import UdiClaim
 from licensing.services.devices.answers import Contended

@@ -15,14 +15,8 @@ from django.db import connection, transaction
 from accounts.services.events import record_event
 from accounts.services.virtual_accounts import keep_from_deletion
 from cssm.common.actor import Actor
-from cssm.common.compiled import (
-    CompiledInsert,
-    CompiledModels,
-    CompiledRead,
-    CompiledUpdate,
-    prepared_cursor,
-    sent_together,
-)
+from cssm.common.compiled import CompiledInsert, CompiledModels, CompiledRead, CompiledUpdate
+from cssm.common.statements import prepared_cursor, sent_together
 from licensing.models import (
     HaGroup,
     IdToken,

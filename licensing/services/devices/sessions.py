@@ -16,7 +16,8 @@ from django.db import connection
 from accounts.services.events import record_event
 from cssm.common.actor import Actor
 from cssm.common.clock import to_milliseconds
-from cssm.common.compiled import CompiledRead, prepared_cursor
+from cssm.common.compiled import CompiledRead
+from cssm.common.statements import change
 from licensing.codecs.device_message import Envelope, Request, normalise_serial
 from licensing.codecs.refusals import Refusal, RefusalCode
 from licensing.models import InstanceContact, InstanceKey, ProductInstance
@@ -242,13 +243,11 @@ def accept_message(
     ]
     if authorized_until is not None:
         values += [at, connection.ops.adapt_datetimefield_value(authorized_until)]
-    with prepared_cursor() as cursor:
-        cursor.execute(
-            _ACCEPT_AUTHORIZATION if authorized_until is not None else _ACCEPT,
-            [*values, session.instance_id, session.last_timestamp, session.revision],
-        )
-        if cursor.rowcount != 1:
-            raise Contended
+    change(
+        _ACCEPT_AUTHORIZATION if authorized_until is not None else _ACCEPT,
+        [*values, session.instance_id, session.last_timestamp, session.revision],
+        missed=Contended,
+    )
     if authorized_until is not None and session.is_overdue:
         InstanceContact.objects.filter(pk=session.instance_id).update(is_overdue=False)
         clear_notices(instance_ids=[session.instance_id], kinds=[NoticeKind.FAILED_TO_CONNECT], at=now)

@@ -12,7 +12,8 @@ from accounts.models import SmartAccount
 from accounts.services.events import record_event
 from accounts.states import ExportStatus
 from cssm.common.actor import Actor
-from cssm.common.compiled import CompiledRead, prepared_cursor
+from cssm.common.compiled import CompiledRead
+from cssm.common.statements import change
 from licensing.models import License, ProductInstance, Usage
 from licensing.services.catalog.lookup import licenses_by_tag
 from licensing.services.devices.notices import clear_refused, tell_refused
@@ -22,12 +23,14 @@ from licensing.states import NoticeKind, RefusalReason, UsageKind, UsageSource
 
 REASONS: Final = {UsageKind.INVALID_TAG: "no such tag", UsageKind.EXPORT_RESTRICTED: "export-restricted"}
 _MOST_ROWS: Final = 500
+_FEW: Final = 4
 _ROW: Final = "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _UPSERT: Final = (
     "INSERT INTO licensing_usage (smart_account_id, virtual_account_id, instance_id, ha_group_id, tag, license_id,"
     " kind, quantity, since, source) VALUES {} ON CONFLICT (instance_id, tag, source) DO UPDATE SET"
     " license_id = excluded.license_id, kind = excluded.kind, quantity = excluded.quantity, since = excluded.since"
 )
+_DELETE: Final = "DELETE FROM licensing_usage WHERE id IN ({})"
 _STORED: Final = CompiledRead(
     lambda: (
         Usage.objects.filter(instance_id=0)
@@ -92,6 +95,13 @@ class UsePlan:
     source: UsageSource = UsageSource.REPORT
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is written by a few statements, and nobody is to be told of a refusal."""
+        restricted = UsageKind.EXPORT_RESTRICTED
+        kinds = {kind for each, before in self.changed for kind in (each.kind, before.kind if before else each.kind)}
+        return len(self.changed) <= _FEW and restricted not in kinds
+
+    @property
     def counted(self) -> dict[int, int]:
         """The counted use of the report by license id."""
         counted: dict[int, int] = {}
@@ -147,8 +157,9 @@ def write_use(
         return
     _upsert(user, [each for each, _ in plan.changed if each.quantity], plan.source, now)
     ended = [before.pk for each, before in plan.changed if before is not None and not each.quantity]
-    if ended:
-        Usage.objects.filter(pk__in=ended).delete()
+    for start in range(0, len(ended), _MOST_ROWS):
+        chunk = ended[start : start + _MOST_ROWS]
+        change(_DELETE.format(", ".join(["%s"] * len(chunk))), chunk)
     for each, before in plan.changed:
         _record(actor, user, each, before, now)
     _tell_refused(user, plan, now)
@@ -211,8 +222,7 @@ def _upsert(user: User, rows: Sequence[Reported], source: UsageSource, now: date
         for each in chunk:
             license_id = None if each.license is None else each.license.pk
             values += [*owner, each.tag, license_id, each.kind.value, each.quantity, at, source.value]
-        with prepared_cursor() as cursor:
-            cursor.execute(_UPSERT.format(", ".join([_ROW] * len(chunk))), values)
+        change(_UPSERT.format(", ".join([_ROW] * len(chunk))), values)
 
 
 def _change_pools(user: User, plan: UsePlan, pools: Mapping[int, int], now: datetime) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from django.db import connection
 
-from cssm.common.compiled import prepared_cursor
+from cssm.common.statements import prepared_cursor
 from licensing.models import License, Pool, PoolUnit
 from licensing.querysets.loans import add_up, read_higher, settle_loans
 from licensing.services.pools.deltas import id_list

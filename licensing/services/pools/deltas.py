@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from django.db import connection
 
-from cssm.common.compiled import prepared_cursor
 from cssm.common.jobs import nudge
+from cssm.common.statements import change
 
 FOLD_TASK: Final = "licensing.fold_pools"
 # By hand, for every device message that changes a use comes through here: the model takes three times as long.
@@ -57,13 +57,12 @@ def record_change(*, virtual_account_id: int, changes: Iterable[PoolChange], now
     """
     at = connection.ops.adapt_datetimefield_value(now)
     rows = [
-        (change.pool_id, virtual_account_id, change.instance_id, change.in_use, change.reserved, at)
-        for change in changes
-        if change.in_use or change.reserved
+        (each.pool_id, virtual_account_id, each.instance_id, each.in_use, each.reserved, at)
+        for each in changes
+        if each.in_use or each.reserved
     ]
     if rows:
-        with prepared_cursor() as cursor:
-            cursor.execute(ADD.format(", ".join(["(%s, %s, %s, %s, %s, %s)"] * len(rows))), list(chain(*rows)))
+        change(ADD.format(", ".join(["(%s, %s, %s, %s, %s, %s)"] * len(rows))), list(chain(*rows)))
         nudge(FOLD_TASK)
     return len(rows)
 
