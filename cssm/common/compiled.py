@@ -6,17 +6,24 @@ PostgreSQL as much again, so there they are planned once for each connection.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from django.db import ProgrammingError, connection
+from django.db import ProgrammingError, connection, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import AutoField, BigAutoField, Model, QuerySet
 from django.db.models.query import get_related_populators
 
-from cssm.common.statements import change, gives_no_results, is_collected, prepared_cursor
+from cssm.common.statements import change, engine, gives_no_results, is_collected, prepared_cursor
 
 M = TypeVar("M", bound=Model)
 Converter = Callable[[Any, Any, Any], Any]
+_Fields = list[tuple[Any, type | None]]
+_PLAIN: Final[dict[tuple[type, ...], type]] = {
+    (models.CharField, models.TextField): str,
+    (models.IntegerField, models.BigIntegerField, models.AutoField, models.BigAutoField): int,
+    (models.BooleanField,): bool,
+}
 
 
 class CompiledRead:
@@ -34,15 +41,16 @@ class CompiledRead:
 
     def fetch(self, *parameters: Any) -> list[list[Any]]:
         """Every row."""
-        if self._vendor != connection.vendor:
+        own = engine()
+        if self._vendor != own.vendor:
             self.compile(self._build())
         with prepared_cursor() as cursor:
-            cursor.execute(self._sql, [_adapt(value) for value in parameters])
+            cursor.execute(self._sql, [_adapt(value, own) for value in parameters])
             rows = [list(row) for row in cursor.fetchall()]
         for row in rows:
             for position, converters, expression in self._converters:
                 for convert in converters:
-                    row[position] = convert(row[position], expression, connection)
+                    row[position] = convert(row[position], expression, own)
         return rows
 
     def compile(self, queryset: QuerySet[Any, Any]) -> Any:
@@ -91,7 +99,7 @@ class CompiledInsert:
     def __init__(self, model: type[Model]) -> None:
         self._model = model
         self._start = self._values = self._end = ""
-        self._fields: list[Any] = []
+        self._fields: _Fields = []
         self._has_serial = False
 
     def add(self, *rows: Model, keys: bool | None = None) -> None:
@@ -101,16 +109,15 @@ class CompiledInsert:
         keys = not gives_no_results() if keys is None else keys
         if not self._fields:
             self._compile()
-        values = [
-            field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows for field in self._fields
-        ]
+        own = engine()
+        values = [_prepare(field, plain, row, own) for row in rows for field, plain in self._fields]
         statement = self._start + ", ".join([self._values] * len(rows)) + (self._end if keys else "")
         if keys and self._has_serial:
             self._read_keys(statement, values, rows)
         else:
             change(statement, values)
         for row in rows:
-            row._state.adding, row._state.db = False, connection.alias
+            row._state.adding, row._state.db = False, own.alias
 
     def _read_keys(self, statement: str, values: list[Any], rows: Sequence[Model]) -> None:
         if is_collected():
@@ -125,11 +132,13 @@ class CompiledInsert:
         options = self._model._meta
         quote = connection.ops.quote_name
         self._has_serial = isinstance(options.pk, AutoField | BigAutoField)
-        self._fields = [field for field in options.concrete_fields if not (field.primary_key and self._has_serial)]
-        columns = ", ".join(quote(str(field.column)) for field in self._fields)
+        fields = [field for field in options.concrete_fields if not (field.primary_key and self._has_serial)]
+        columns = ", ".join(quote(str(field.column)) for field in fields)
         self._start = f"INSERT INTO {quote(options.db_table)} ({columns}) VALUES "  # noqa: S608  names of the model
-        self._values = f"({', '.join(['%s'] * len(self._fields))})"
+        self._values = f"({', '.join(['%s'] * len(fields))})"
         self._end = f" RETURNING {quote(str(options.pk.column))}" if self._has_serial else ""
+        # The last, for it tells other threads that the rest is there.
+        self._fields = [(field, _plain_type(field)) for field in fields]
 
 
 class CompiledUpdate:
@@ -138,24 +147,37 @@ class CompiledUpdate:
     def __init__(self, model: type[Model], *names: str) -> None:
         self._model, self._names = model, names
         self._sql = ""
-        self._fields: Sequence[Any] = ()
+        self._fields: _Fields = []
 
     def save(self, row: Model) -> None:
         if not self._sql:
             self._compile()
-        values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in self._fields]
+        own = engine()
+        values = [_prepare(field, plain, row, own) for field, plain in self._fields]
         change(self._sql, [*values, row.pk])
 
     def _compile(self) -> None:
         options = self._model._meta
         quote = connection.ops.quote_name
-        self._fields = [options.get_field(name) for name in self._names]
-        changes = ", ".join(f"{quote(str(field.column))} = %s" for field in self._fields)
+        fields: list[Any] = [options.get_field(name) for name in self._names]
+        self._fields = [(field, _plain_type(field)) for field in fields]
+        changes = ", ".join(f"{quote(str(field.column))} = %s" for field in fields)
         key = quote(str(options.pk.column))
         self._sql = f"UPDATE {quote(options.db_table)} SET {changes} WHERE {key} = %s"  # noqa: S608  names of the model
 
 
-def _adapt(value: Any) -> Any:
+def _plain_type(field: Any) -> type | None:
+    """Of which type a field's values are stored as they are. Django prepares each, through several calls."""
+    field = getattr(field, "target_field", field)
+    return next((plain for kind, plain in _PLAIN.items() if type(field) in kind), None)
+
+
+def _prepare(field: Any, plain: type | None, row: Model, own: BaseDatabaseWrapper) -> Any:
+    value = getattr(row, field.attname)
+    return value if value is None or type(value) is plain else field.get_db_prep_save(value, own)
+
+
+def _adapt(value: Any, own: BaseDatabaseWrapper) -> Any:
     if isinstance(value, datetime):
-        return connection.ops.adapt_datetimefield_value(value)
-    return value.hex if isinstance(value, UUID) and not connection.features.has_native_uuid_field else value
+        return own.ops.adapt_datetimefield_value(value)
+    return value.hex if isinstance(value, UUID) and not own.features.has_native_uuid_field else value

@@ -17,7 +17,7 @@ from cssm.common.statements import after_commit
 
 log = structlog.get_logger(__name__)
 
-MIN_INTERVAL_SECONDS = 0.25
+MIN_INTERVAL_SECONDS = 0.5
 PAUSE_SECONDS = 10.0
 _last_sent: dict[str, float] = {}
 _paused_until = [float("-inf")]

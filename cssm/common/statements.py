@@ -9,14 +9,21 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db import DataError, ProgrammingError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DataError, ProgrammingError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 DIVISION_BY_ZERO: Final = "22012"
 
 
+def engine() -> BaseDatabaseWrapper:
+    """This thread's connection. Django's `connection` looks for it anew at each attribute, which adds up here."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
 def prepared_cursor() -> Any:
     """A cursor for statements by hand that run for every device message; only the engine for PostgreSQL has its own."""
-    return getattr(connection, "prepared_cursor", connection.cursor)()
+    own = engine()
+    return getattr(own, "prepared_cursor", own.cursor)()
 
 
 @dataclass(slots=True)
@@ -80,7 +87,7 @@ def sent_together() -> Iterator[None]:
     """
     before = _together.set(True)
     try:
-        with getattr(connection, "sent_together", nullcontext)():
+        with getattr(engine(), "sent_together", nullcontext)():
             yield
     finally:
         _together.reset(before)
@@ -101,10 +108,11 @@ def in_one() -> Iterator[None]:
         yield
     finally:
         _bundle.reset(token)
+    own = engine()
+    is_one = len(bundle.changes) == 1 or own.vendor == "postgresql"
     # A failure within a caller's transaction must leave that one whole.
-    is_alone = len(bundle.changes) == 1 or connection.vendor == "postgresql"
-    with nullcontext() if is_alone and not connection.in_atomic_block else transaction.atomic():
-        if len(bundle.changes) > 1 and connection.vendor == "postgresql":
+    with nullcontext() if is_one and not own.in_atomic_block else transaction.atomic():
+        if is_one and len(bundle.changes) > 1:
             _change_at_once(bundle.changes)
         else:
             for each in bundle.changes:

@@ -90,8 +90,10 @@ def test_a_message_judged_before_the_transfer_counts_after_it_where_the_instance
 def test_a_transfer_waits_for_a_message_that_is_taken_and_moves_its_use(
     device, alice, default_va, now, monkeypatch, locked
 ):
-    """The message is accepted, its use not yet written, when the transfer begins: it brings more than a change of use, or
-    it would be one statement."""
+    """The message is accepted, its use not yet written, when the transfer begins.
+
+    It brings more than a change of use, or both would be one statement.
+    """
     if not locked:
         monkeypatch.setattr(moving, "lock_instance", lambda pk: ProductInstance.objects.get(pk=pk))
     reached, may_go_on = hold(monkeypatch, "write_use")

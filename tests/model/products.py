@@ -11,6 +11,7 @@ from accounts.models import VirtualAccount
 from accounts.services.virtual_accounts import keep_from_deletion
 from cssm.common.errors import DomainError, NotFound
 from cssm.common.retries import ATTEMPTS
+from cssm.common.statements import in_one
 from licensing.models import HaGroup, InstanceContact, Origin, ProductInstance
 from licensing.services.devices.answers import Contended
 from licensing.services.devices.sessions import Session, accept_message
@@ -96,7 +97,8 @@ class Product:
             own_changes=plan.by_license,
             now=now,
         )
-        with transaction.atomic():
+        is_plain = plan.is_plain and plan.by_license.keys() <= found.pools.keys()
+        with in_one() if is_plain else transaction.atomic():
             accept_message(session=session, timestamp=session.last_timestamp + 1, digest="", answer=b"", now=now)
             write_use(actor=session.actor, user=user, plan=plan, pools=found.pools, now=now)
 
@@ -133,6 +135,7 @@ class Product:
             last_digest="",
             rate_level=0.0,
             rate_at=0,
+            use_text=None,
             piid=str(row.piid),
             identity_until=until,
             has_previous=False,

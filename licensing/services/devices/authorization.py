@@ -86,15 +86,15 @@ def _place(
     user = user_of_session(session)
     stands_by = not session.is_counted and not session.claim_lost
     if not (authorization.ha_peers or session.ha_peers or stands_by):
-        return user, None, plan_use(user=user, counts=counts)
+        return user, None, plan_use(user=user, counts=counts, stored=session.use)
     standing = find_standing(_claim_of(session, authorization), group_id=session.ha_group_id)
     if not session.claim_lost:
         user = replace(user, is_counted=True)
-        plan = plan_use(user=user, counts=counts, was_counted=session.is_counted)
+        plan = plan_use(user=user, counts=counts, was_counted=session.is_counted, stored=session.use)
         if takes_over(standing, plan.counted):
             return user, standing, plan
         user = replace(user, is_counted=False)
-    return user, standing, plan_use(user=user, counts=counts, was_counted=session.is_counted)
+    return user, standing, plan_use(user=user, counts=counts, was_counted=session.is_counted, stored=session.use)
 
 
 def _add_relief(growth: Mapping[int, int], standing: Standing | None, user: User) -> dict[int, int]:

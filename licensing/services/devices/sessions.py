@@ -5,6 +5,7 @@ the replay rule: it stands in the transaction of the effect, and hits no row if 
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
+from django.db.models.expressions import RawSQL
 
 from accounts.services.events import record_event
 from cssm.common.actor import Actor
@@ -24,6 +26,7 @@ from licensing.models import InstanceContact, InstanceKey, ProductInstance
 from licensing.services.devices.answers import Contended, Signer, unwrap_answer, wrap_answer
 from licensing.services.devices.keys import confirm_key, retire_previous
 from licensing.services.devices.notices import clear_notices
+from licensing.services.devices.usage import StoredUse
 from licensing.states import InstanceState, KeyState, NoticeKind
 from pki.crypto.messages import verify_signature
 
@@ -64,11 +67,24 @@ _FIELDS: Final = (
     "instance__contact__rate_level",
     "instance__contact__rate_at",
 )
+# Most messages report use, and are compared with this.
+_USE: Final = {
+    "postgresql": "(SELECT json_agg(json_build_array(u.id, u.tag, u.license_id, u.kind, u.quantity))::text {})",
+    "sqlite": "(SELECT json_group_array(json_array(u.id, u.tag, u.license_id, u.kind, u.quantity)) {})",
+}
+_OF_INSTANCE: Final = (
+    "FROM licensing_usage u WHERE u.instance_id = licensing_productinstance.id AND u.source = 'report'"
+)
 _KEY_STATE: Final = _FIELDS.index("state")
 _NOT_AFTER: Final = _FIELDS.index("not_after")
 _STATE: Final = _FIELDS.index("instance__state")
 _SESSIONS: Final = CompiledRead(
-    lambda: InstanceKey.objects.filter(instance__piid=UUID(int=0)).exclude(state=KeyState.RETIRED).values_list(*_FIELDS)
+    lambda: (
+        InstanceKey.objects.filter(instance__piid=UUID(int=0))
+        .exclude(state=KeyState.RETIRED)
+        .annotate(use=RawSQL(_USE[connection.vendor].format(_OF_INSTANCE), []))  # noqa: S611  no value of anybody's
+        .values_list(*_FIELDS, "use")
+    )
 )
 
 _ACCEPT: Final = (
@@ -113,6 +129,7 @@ class Session:
     last_digest: str
     rate_level: float
     rate_at: int
+    use_text: str | None
     piid: str
     identity_until: datetime
     has_previous: bool
@@ -120,6 +137,11 @@ class Session:
     @property
     def actor(self) -> Actor:
         return Actor.product(self.piid)
+
+    @property
+    def use(self) -> list[StoredUse]:
+        """What it reported last."""
+        return [StoredUse(*row) for row in json.loads(self.use_text or "[]")]
 
     @property
     def is_settled(self) -> bool:

@@ -1,6 +1,6 @@
 """The use an instance reports: compared with what is stored, written where it differs, counted in the pools."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -122,21 +122,25 @@ def plan_use(
     counts: Mapping[str, int],
     was_counted: bool | None = None,
     source: UsageSource = UsageSource.REPORT,
+    stored: Iterable[StoredUse] | None = None,
 ) -> UsePlan:
-    """Compare `counts`, the whole current use by tag, with what is stored. One query; nothing is written.
+    """Compare `counts`, the whole current use by tag, with what is stored: one query, unless that is given. Nothing is
+    written.
 
     `was_counted` says whether what is stored is in the pools, where that differs from `user.is_counted`.
     """
     was_counted = user.is_counted if was_counted is None else was_counted
-    stored = {row[1]: StoredUse(*row) for row in _STORED.fetch(user.instance_id, source.value)}
-    licenses = licenses_by_tag({*counts, *stored})
+    if stored is None:
+        stored = [StoredUse(*row) for row in _STORED.fetch(user.instance_id, source.value)]
+    known = {row.tag: row for row in stored}
+    licenses = licenses_by_tag({*counts, *known})
     restricted = any(license.export_restricted for license in licenses.values())
     may_restricted = not restricted or _may_use_restricted(user)
     reported = [_classify(tag, count, licenses.get(tag), may_restricted) for tag, count in counts.items()]
     plan = UsePlan(reported, source=source)
-    gone = [_classify(tag, 0, licenses.get(tag), may_restricted) for tag in stored if tag not in counts]
+    gone = [_classify(tag, 0, licenses.get(tag), may_restricted) for tag in known if tag not in counts]
     for each in [*plan.reported, *gone]:
-        before = stored.get(each.tag)
+        before = known.get(each.tag)
         if not (each.quantity == 0 if before is None else each.is_as(before)):
             plan.changed.append((each, before))
         _count(plan.by_license, before if was_counted else None, each if user.is_counted else None)
