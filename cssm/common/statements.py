@@ -109,7 +109,7 @@ def in_one() -> Iterator[None]:
     finally:
         _bundle.reset(token)
     own = engine()
-    is_one = len(bundle.changes) == 1 or own.vendor == "postgresql"
+    is_one = len(bundle.changes) < 2 or own.vendor == "postgresql"
     # A failure within a caller's transaction must leave that one whole.
     with nullcontext() if is_one and not own.in_atomic_block else transaction.atomic():
         if is_one and len(bundle.changes) > 1:

@@ -97,9 +97,19 @@ def test_unchanged_use_writes_nothing_but_its_receipt(registered, advantage, cou
     registered.authorize({"advantage": 2})
     before = count_rows()
     body = registered.request("AUTHORIZATION", {"entitlements": [{"tag": "advantage", "count": 2}]})
-    with django_assert_max_num_queries(7):  # three reads and the receipt; begin and end of the transaction
+    with django_assert_max_num_queries(5):  # two reads and the receipt, with a savepoint, for tests are transactions
         reply = registered.send(body)
     assert (reply.code, count_rows()) == (None, before)
+
+
+@pytest.mark.postgresql
+def test_changed_use_and_its_receipt_are_one_statement(registered, advantage, django_assert_max_num_queries):
+    registered.authorize({"advantage": 2})
+    body = registered.request("AUTHORIZATION", {"entitlements": [{"tag": "advantage", "count": 3}]})
+    with django_assert_max_num_queries(5):  # as many
+        reply = registered.send(body)
+    assert reply.code is None
+    assert check_pools(now=registered.now) == []
 
 
 def test_an_unknown_tag_is_kept_on_the_instance_and_in_no_pool(registered):
