@@ -135,7 +135,6 @@ class Product:
             last_digest="",
             rate_level=0.0,
             rate_at=0,
-            use_text=None,
             piid=str(row.piid),
             identity_until=until,
             has_previous=False,

@@ -49,6 +49,7 @@ def report_use(*, session: Session, request: Request, digest: str, now: datetime
         virtual_account_id=session.virtual_account_id,
         license_ids=plan.license_ids,
         own_changes=_add_relief(plan.by_license, standing, user),
+        figures=session.figures,
         now=now,
     )
     data = _describe(plan, assessment)

@@ -8,11 +8,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 
 from accounts.services.events import record_event
@@ -20,6 +21,7 @@ from cssm.common.actor import Actor
 from cssm.common.clock import to_milliseconds
 from cssm.common.compiled import CompiledRead
 from cssm.common.statements import change
+from licensing.codecs.device_data import RequestType
 from licensing.codecs.device_message import Envelope, Request, normalise_serial
 from licensing.codecs.refusals import Refusal, RefusalCode
 from licensing.models import InstanceContact, InstanceKey, ProductInstance
@@ -27,6 +29,7 @@ from licensing.services.devices.answers import Contended, Signer, unwrap_answer,
 from licensing.services.devices.keys import confirm_key, retire_previous
 from licensing.services.devices.notices import clear_notices
 from licensing.services.devices.usage import StoredUse
+from licensing.services.pools.compliance import FIGURES_BESIDE_PRODUCT, MOMENTS_BESIDE_PRODUCT, Figures
 from licensing.states import InstanceState, KeyState, NoticeKind
 from pki.crypto.messages import verify_signature
 
@@ -67,7 +70,7 @@ _FIELDS: Final = (
     "instance__contact__rate_level",
     "instance__contact__rate_at",
 )
-# Most messages report use, and are compared with this.
+# What a report of use is compared with.
 _USE: Final = {
     "postgresql": "(SELECT json_agg(json_build_array(u.id, u.tag, u.license_id, u.kind, u.quantity))::text {})",
     "sqlite": "(SELECT json_group_array(json_array(u.id, u.tag, u.license_id, u.kind, u.quantity)) {})",
@@ -78,14 +81,9 @@ _OF_INSTANCE: Final = (
 _KEY_STATE: Final = _FIELDS.index("state")
 _NOT_AFTER: Final = _FIELDS.index("not_after")
 _STATE: Final = _FIELDS.index("instance__state")
-_SESSIONS: Final = CompiledRead(
-    lambda: (
-        InstanceKey.objects.filter(instance__piid=UUID(int=0))
-        .exclude(state=KeyState.RETIRED)
-        .annotate(use=RawSQL(_USE[connection.vendor].format(_OF_INSTANCE), []))  # noqa: S611  no value of anybody's
-        .values_list(*_FIELDS, "use")
-    )
-)
+_KEYS: Final = InstanceKey.objects.filter(instance__piid=UUID(int=0)).exclude(state=KeyState.RETIRED)
+_SESSIONS: Final = CompiledRead(lambda: _KEYS.values_list(*_FIELDS))
+_REPORTING: Final = CompiledRead(lambda: _read_with_use().values_list(*_FIELDS, "use", "figures"))
 
 _ACCEPT: Final = (
     "UPDATE licensing_instancecontact SET last_timestamp = %s, request_digest = %s, response = %s,"
@@ -129,19 +127,16 @@ class Session:
     last_digest: str
     rate_level: float
     rate_at: int
-    use_text: str | None
     piid: str
     identity_until: datetime
     has_previous: bool
+    use: Sequence[StoredUse] = ()
+    """What it reported last, and the pools of that: of an AUTHORIZATION only."""
+    figures: Sequence[Figures] | None = None
 
     @property
     def actor(self) -> Actor:
         return Actor.product(self.piid)
-
-    @property
-    def use(self) -> list[StoredUse]:
-        """What it reported last."""
-        return [StoredUse(*row) for row in json.loads(self.use_text or "[]")]
 
     @property
     def is_settled(self) -> bool:
@@ -163,13 +158,17 @@ def not_registered(piid: str) -> Refusal:
     return Refusal(RefusalCode.NOT_REGISTERED, _NOT_REGISTERED.format(piid=piid))
 
 
-def open_session(*, envelope: Envelope, request: Request) -> Session:
+def open_session(*, envelope: Envelope, request: Request, now: datetime) -> Session:
     """Who sent this. Raises `Refusal`, NOT_REGISTERED or SIGNATURE_INVALID, for a message that proves no key."""
     piid = request.header.product_instance_identifier or ""
     try:
-        rows = _SESSIONS.fetch(UUID(piid), KeyState.RETIRED.value)
+        key = UUID(piid), KeyState.RETIRED.value
     except ValueError:
         raise not_registered(piid) from None
+    if request.header.request_type == RequestType.AUTHORIZATION:
+        rows = _REPORTING.fetch(*[now] * MOMENTS_BESIDE_PRODUCT, *key)
+    else:
+        rows = _SESSIONS.fetch(*key)
     sessions = _make_sessions(rows, piid)
     if not sessions:
         raise not_registered(piid)
@@ -305,13 +304,23 @@ def _filled(session: Session, now: datetime) -> float:
     return max(0.0, session.rate_level - seconds * MESSAGES_PER_SECOND)
 
 
+def _read_with_use() -> QuerySet[InstanceKey]:
+    # No value of anybody's is in these texts.
+    use = RawSQL(_USE[connection.vendor].format(_OF_INSTANCE), [])  # noqa: S611
+    moments = [datetime.max.replace(tzinfo=UTC)] * MOMENTS_BESIDE_PRODUCT
+    return _KEYS.annotate(use=use, figures=RawSQL(FIGURES_BESIDE_PRODUCT[connection.vendor], moments))  # noqa: S611
+
+
 def _make_sessions(rows: Sequence[Sequence[Any]], piid: str) -> list[Session]:
     """One for each key that is still accepted; they differ only in what the key is good for."""
     states = [KeyState(row[_KEY_STATE]) for row in rows]
     until = rows[states.index(KeyState.CURRENT)][_NOT_AFTER] if rows else None
     sessions = []
     for row, state in zip(rows, states, strict=True):
-        values: list[Any] = [*row, str(UUID(piid)), until, state is KeyState.CURRENT and KeyState.PREVIOUS in states]
+        values: list[Any] = [*row[: len(_FIELDS)], str(UUID(piid)), until]
+        values.append(state is KeyState.CURRENT and KeyState.PREVIOUS in states)
+        for kind, text in zip((StoredUse, Figures), row[len(_FIELDS) :], strict=False):
+            values.append([kind(*each) for each in json.loads(text or "[]")])
         values[_KEY_STATE], values[_STATE] = state, InstanceState(row[_STATE])
         sessions.append(Session(*values))
     return sessions

@@ -105,7 +105,7 @@ def answer_message(*, body: bytes, source_ip: str, now: datetime) -> bytes:
 def _handle(envelope: Envelope, request: Request, now: datetime) -> bytes:
     if request.header.request_type == RequestType.REGISTRATION:
         return register_product(envelope=envelope, request=request, now=now)
-    session = open_session(envelope=envelope, request=request)
+    session = open_session(envelope=envelope, request=request, now=now)
     digest = digest_request(envelope)
     repeated = find_repeated_answer(session=session, digest=digest)
     if repeated is not None:

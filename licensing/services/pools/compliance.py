@@ -5,10 +5,10 @@ One hand-written statement, for it runs for every authorization request: the sam
 since the last fold, a second query reads their family whole and settles the loans.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import connection
 
@@ -19,35 +19,62 @@ from licensing.services.pools.deltas import id_list
 from licensing.states import Billing, Compliance
 
 # Pools that are not asked for matter only if they may be short: short at the last fold, changed or outdated since.
-_STATEMENT: Final = """
+_FIGURES: Final = """
 SELECT p.license_id, p.id, l.billing,
-       CASE WHEN p.valid_until <= %(now)s THEN (
+       CASE WHEN p.valid_until <= {now} THEN (
               SELECT COALESCE(SUM(n.quantity), 0) FROM licensing_purchaseline n
                WHERE n.virtual_account_id = p.virtual_account_id AND n.license_id = p.license_id
-                 AND n.start <= %(now)s AND (n."end" IS NULL OR n."end" > %(now)s)) - (
+                 AND n.start <= {now} AND (n."end" IS NULL OR n."end" > {now})) - (
               SELECT COALESCE(SUM(a.quantity), 0) FROM licensing_allocation a
                 JOIN licensing_purchaseline n ON n.id = a.line_id
                WHERE a.virtual_account_id = p.virtual_account_id AND a.license_id = p.license_id
-                 AND n.start <= %(now)s AND (n."end" IS NULL OR n."end" > %(now)s)) + (
+                 AND n.start <= {now} AND (n."end" IS NULL OR n."end" > {now})) + (
               SELECT COALESCE(SUM(h.quantity), 0) FROM licensing_hold h
                 JOIN licensing_purchaseline n ON n.id = h.line_id
                WHERE h.virtual_account_id = p.virtual_account_id AND h.license_id = p.license_id
-                 AND h.ended_at IS NULL AND n."end" <= %(now)s)
+                 AND h.ended_at IS NULL AND n."end" <= {now})
             ELSE p.purchased END
-       + p.borrowed - p.lent - p.in_use - p.reserved - COALESCE(d.used, 0),
-       p.unit_id, u.hierarchy_id IS NOT NULL, d.pool_id IS NOT NULL OR COALESCE(p.valid_until <= %(now)s, FALSE)
+       + p.borrowed - p.lent - p.in_use - p.reserved - COALESCE(d.used, 0) AS balance,
+       p.unit_id, u.hierarchy_id IS NOT NULL AS may_borrow,
+       d.pool_id IS NOT NULL OR COALESCE(p.valid_until <= {now}, FALSE) AS is_stale
   FROM licensing_pool p
   JOIN licensing_license l ON l.id = p.license_id
   JOIN licensing_poolunit u ON u.id = p.unit_id
   LEFT JOIN (SELECT pool_id, SUM(in_use + reserved) AS used FROM licensing_pooldelta
-              WHERE virtual_account_id = %(va)s GROUP BY pool_id) d ON d.pool_id = p.id
- WHERE p.virtual_account_id = %(va)s
-   AND (p.license_id {among} OR p.status = 'out_of_compliance' OR d.pool_id IS NOT NULL OR p.valid_until <= %(now)s)
+              WHERE virtual_account_id = {va} GROUP BY pool_id) d ON d.pool_id = p.id
+ WHERE p.virtual_account_id = {va}
+   AND (p.license_id {among} OR p.status = 'out_of_compliance' OR d.pool_id IS NOT NULL OR p.valid_until <= {now})
 """
 STATEMENTS: Final = {
-    "postgresql": _STATEMENT.replace("{among}", "= ANY(%(licenses)s)"),
-    "sqlite": _STATEMENT.replace("{among}", "IN (SELECT value FROM json_each(%(licenses)s))"),
+    "postgresql": _FIGURES.format(va="%(va)s", now="%(now)s", among="= ANY(%(licenses)s)"),
+    "sqlite": _FIGURES.format(va="%(va)s", now="%(now)s", among="IN (SELECT value FROM json_each(%(licenses)s))"),
 }
+# The same as one value beside the row of a product: the figures of its Virtual Account, for what it used so far.
+_BESIDE: Final = _FIGURES.format(
+    va="licensing_productinstance.virtual_account_id",
+    now="%s",
+    among="IN (SELECT g.license_id FROM licensing_usage g"
+    " WHERE g.instance_id = licensing_productinstance.id AND g.source = 'report')",
+)
+_COLUMNS: Final = "f.license_id, f.id, f.billing, f.balance, f.unit_id, f.may_borrow, f.is_stale"
+FIGURES_BESIDE_PRODUCT: Final = {
+    "postgresql": f"(SELECT json_agg(json_build_array({_COLUMNS}))::text FROM ({_BESIDE}) f)",  # noqa: S608  our own names
+    "sqlite": f"(SELECT json_group_array(json_array({_COLUMNS})) FROM ({_BESIDE}) f)",  # noqa: S608
+}
+MOMENTS_BESIDE_PRODUCT: Final = _BESIDE.count("%s")
+"""How many times `now` is given to it, and nothing else."""
+
+
+class Figures(NamedTuple):
+    """One pool as it is without the change that is judged; `is_stale` where it is newer than the last fold."""
+
+    license_id: int
+    pool_id: int
+    billing: str
+    balance: int
+    unit_id: int
+    may_borrow: bool
+    is_stale: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,33 +92,29 @@ def assess(
     license_ids: Collection[int],
     now: datetime,
     own_changes: Mapping[int, int] | None = None,
+    figures: Sequence[Figures] | None = None,
 ) -> VaAssessment:
-    """Live figures at `now`, pending deltas included, in one statement.
+    """Live figures at `now`, pending deltas included, in one statement, unless `figures` tell all that is asked for.
 
     `own_changes` is by how much the asker's use of a license grows (negative: shrinks), where that is not written yet.
     """
     changes = own_changes or {}
     asked = set(license_ids) | changes.keys()
-    parameters: dict[str, Any] = {
-        "va": virtual_account_id,
-        "now": connection.ops.adapt_datetimefield_value(now),
-        "licenses": id_list(sorted(asked)),
-    }
+    if figures is None or not asked <= {each.license_id for each in figures}:
+        figures = _read(virtual_account_id, asked, now)
     statuses: dict[int, Compliance] = {}
     pools: dict[int, int] = {}
     unsettled: set[int] = set()
     short_units: set[int] = set()
-    with prepared_cursor() as cursor:
-        cursor.execute(STATEMENTS[connection.vendor], parameters)
-        for license_id, pool_id, billing, balance, unit_id, may_borrow, is_stale in cursor.fetchall():
-            growth = changes.get(license_id, 0)
-            if may_borrow and (is_stale or growth):
-                unsettled.add(unit_id)
-            status = Compliance.of(balance - growth, unlimited=billing == Billing.USAGE)
-            if status is not Compliance.AUTHORIZED:
-                short_units.add(unit_id)
-            if license_id in asked:
-                statuses[license_id], pools[license_id] = status, pool_id
+    for license_id, pool_id, billing, balance, unit_id, may_borrow, is_stale in figures:
+        growth = changes.get(license_id, 0)
+        if may_borrow and (is_stale or growth):
+            unsettled.add(unit_id)
+        status = Compliance.of(balance - growth, unlimited=billing == Billing.USAGE)
+        if status is not Compliance.AUTHORIZED:
+            short_units.add(unit_id)
+        if license_id in asked:
+            statuses[license_id], pools[license_id] = status, pool_id
     va_compliant = True
     if bare := asked - statuses.keys():
         without_pools = _read_bare(bare)
@@ -110,6 +133,17 @@ def assess(
         va_compliant = all(each is Compliance.AUTHORIZED for each in [*bare_statuses, *settled.values()])
     va_compliant = va_compliant and short_units <= unsettled
     return VaAssessment(va_compliant=va_compliant, statuses=statuses, pools=pools)
+
+
+def _read(virtual_account_id: int, license_ids: Collection[int], now: datetime) -> list[Figures]:
+    parameters: dict[str, Any] = {
+        "va": virtual_account_id,
+        "now": connection.ops.adapt_datetimefield_value(now),
+        "licenses": id_list(sorted(license_ids)),
+    }
+    with prepared_cursor() as cursor:
+        cursor.execute(STATEMENTS[connection.vendor], parameters)
+        return [Figures(*row) for row in cursor.fetchall()]
 
 
 def _settle(unit_ids: Collection[int], changes: Mapping[int, int], now: datetime) -> dict[int, Compliance]:
