@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import AutoField, BigAutoField, Model, QuerySet
 from django.db.models.query import get_related_populators
 
-from cssm.common.statements import change, engine, gives_no_results, is_collected, prepared_cursor
+from cssm.common.statements import change, engine, is_collected, prepared_cursor
 
 M = TypeVar("M", bound=Model)
 Converter = Callable[[Any, Any, Any], Any]
@@ -104,9 +104,9 @@ class CompiledInsert:
 
     def add(self, *rows: Model, keys: bool | None = None) -> None:
         """As `row.save(force_insert=True)` of each in one statement, for a model without signals and defaults of the
-        database. For few rows: each number of them is a statement of its own. Within `sent_together` their keys stay
-        unknown, unless they are needed (`keys`); within `in_one` always."""
-        keys = not gives_no_results() if keys is None else keys
+        database. For few rows: each number of them is a statement of its own. Within `in_one` their keys stay unknown:
+        who needs them (`keys`) cannot add them there."""
+        keys = not is_collected() if keys is None else keys
         if not self._fields:
             self._compile()
         own = engine()

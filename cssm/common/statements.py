@@ -1,8 +1,6 @@
-"""Statements by hand that run for every device message, and how few round trips they take.
+"""Statements by hand that run for every device message, and several changes made as one."""
 
-`sent_together` sends many before it waits for the first; `in_one` makes one statement of several changes.
-"""
-
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -12,7 +10,7 @@ from typing import Any, Final
 from django.db import DEFAULT_DB_ALIAS, DataError, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-DIVISION_BY_ZERO: Final = "22012"
+MISSED: Final = re.compile(r'"missed (\d+), \d+"')
 
 
 def engine() -> BaseDatabaseWrapper:
@@ -26,11 +24,15 @@ def prepared_cursor() -> Any:
     return getattr(own, "prepared_cursor", own.cursor)()
 
 
+Missed = type[Exception] | Exception
+
+
 @dataclass(slots=True)
 class _Change:
     sql: str
     values: Sequence[Any]
-    missed: type[Exception] | None
+    missed: Missed | None
+    rows: int
 
 
 @dataclass(slots=True)
@@ -41,13 +43,7 @@ class _Bundle:
     afterwards: list[Callable[[], None]] = field(default_factory=list)
 
 
-_together: ContextVar[bool] = ContextVar("together", default=False)
 _bundle: ContextVar[_Bundle | None] = ContextVar("bundle", default=None)
-
-
-def gives_no_results() -> bool:
-    """Whether what is sent now is not waited for: keys that the database makes stay unknown."""
-    return _together.get() or _bundle.get() is not None
 
 
 def is_collected() -> bool:
@@ -64,33 +60,19 @@ def after_commit(callback: Callable[[], None], *, using: str | None = None) -> N
     transaction.on_commit(callback, using=using, robust=True)
 
 
-def change(sql: str, values: Sequence[Any], *, missed: type[Exception] | None = None) -> None:
-    """Run an INSERT, UPDATE or DELETE. Raises `missed`, where given, unless it hits one row.
+def change(sql: str, values: Sequence[Any], *, missed: Missed | None = None, rows: int = 1) -> None:
+    """Run an INSERT, UPDATE or DELETE. Raises `missed`, where given, unless it hits so many rows.
 
     Within `in_one` it is only collected, and whatever is wrong with it is told at the end.
     """
     bundle = _bundle.get()
     if bundle is not None:
-        bundle.changes.append(_Change(sql, values, missed))
+        bundle.changes.append(_Change(sql, values, missed, rows))
         return
     with prepared_cursor() as cursor:
         cursor.execute(sql, values)
-        if missed is not None and cursor.rowcount != 1:
+        if missed is not None and cursor.rowcount != rows:
             raise missed
-
-
-@contextmanager
-def sent_together() -> Iterator[None]:
-    """For a run of statements that do not need each other's results: one round trip, on the engine that can.
-
-    Only prepared statements may be sent within. Nothing is waited for until a result is asked for.
-    """
-    before = _together.set(True)
-    try:
-        with getattr(engine(), "sent_together", nullcontext)():
-            yield
-    finally:
-        _together.reset(before)
 
 
 @contextmanager
@@ -116,17 +98,20 @@ def in_one() -> Iterator[None]:
             _change_at_once(bundle.changes)
         else:
             for each in bundle.changes:
-                change(each.sql, each.values, missed=each.missed)
+                change(each.sql, each.values, missed=each.missed, rows=each.rows)
     for callback in bundle.afterwards:
         after_commit(callback)
 
 
 def _change_at_once(changes: Sequence[_Change]) -> None:
-    """One statement is all or nothing, without a transaction around it. Whether each hit what it must is asked for by a
-    division: its failure undoes the statement."""
+    """One statement is all or nothing, without a transaction around it. A text that is no number undoes it, and tells
+    which change missed its rows."""
     parts = [f"c{n} AS ({each.sql}{' RETURNING 1' if each.missed else ''})" for n, each in enumerate(changes)]
-    misses = [each.missed for each in changes if each.missed]
-    asked = [f"1 / (SELECT COUNT(*) FROM c{n})" for n, each in enumerate(changes) if each.missed]  # noqa: S608  our own names
+    asked = [
+        f"(SELECT CASE COUNT(*) WHEN {each.rows} THEN 0 ELSE CAST('missed {n}, ' || COUNT(*) AS integer) END FROM c{n})"  # noqa: S608  our own names
+        for n, each in enumerate(changes)
+        if each.missed
+    ]
     with prepared_cursor() as cursor:
         try:
             cursor.execute(
@@ -134,6 +119,8 @@ def _change_at_once(changes: Sequence[_Change]) -> None:
                 [value for each in changes for value in each.values],
             )
         except DataError as error:
-            if misses and getattr(error.__cause__, "sqlstate", None) == DIVISION_BY_ZERO:
-                raise misses[0] from None
-            raise
+            found = MISSED.search(str(error))
+            missed = changes[int(found[1])].missed if found else None
+            if missed is None:
+                raise
+            raise missed from None

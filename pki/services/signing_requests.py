@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from cssm.common.compiled import CompiledInsert
-from cssm.common.statements import prepared_cursor
+from cssm.common.statements import change
 from pki import keystore
 from pki.crypto import certificates
 from pki.crypto.certificates import Plan
@@ -27,9 +27,7 @@ from pki.states import AuthorityName, LogKind, RequestState
 
 _REQUESTS: Final = CompiledInsert(SigningRequest)
 _CERTIFICATES: Final = CompiledInsert(Certificate)
-_CLOSE: Final = (
-    "UPDATE pki_signingrequest SET state = %s, closed_at = %s WHERE state = %s AND id IN ({places}) RETURNING id"
-)
+_CLOSE: Final = "UPDATE pki_signingrequest SET state = %s, closed_at = %s WHERE state = %s AND id IN ({places})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +129,9 @@ def _close(requests: Sequence[SigningRequest], state: RequestState, now: datetim
     places = ", ".join(["%s"] * len(requests))
     at = connection.ops.adapt_datetimefield_value(now)
     keys = [request.pk for request in requests]
-    with prepared_cursor() as cursor:
-        cursor.execute(_CLOSE.format(places=places), [state.value, at, RequestState.PENDING.value, *keys])
-        closed = cursor.fetchall()
-    if len(closed) != len(requests):
-        raise RequestClosed("A signing request was closed before its result could be recorded; ask again.")
+    change(
+        _CLOSE.format(places=places),
+        [state.value, at, RequestState.PENDING.value, *keys],
+        missed=RequestClosed("A signing request was closed before its result could be recorded; ask again."),
+        rows=len(requests),
+    )

@@ -1,12 +1,12 @@
 """The engine for PostgreSQL: statements that stay planned, and connections that are not asked all the time."""
 
 import pytest
-from django.db import IntegrityError, ProgrammingError, connection, connections, transaction
+from django.db import connection, connections
 
 from accounts.models import VirtualAccount
 from cssm.common.compiled import CompiledInsert
 from cssm.common.postgresql import base
-from cssm.common.statements import prepared_cursor, sent_together
+from cssm.common.statements import prepared_cursor
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
 ACCOUNTS = CompiledInsert(VirtualAccount)
@@ -50,35 +50,3 @@ def test_a_connection_that_just_answered_is_not_asked_again(monkeypatch):
         engine.close_if_health_check_failed()
         counts.append(len(asked))
     assert counts == [1, 1, 2]
-
-
-def test_what_is_sent_together_is_stored_and_its_keys_are_known_where_they_are_asked_for(acme, now):
-    rows = [VirtualAccount(smart_account=acme, name=name, created_at=now) for name in ("Lab", "Store")]
-    with transaction.atomic(), sent_together():
-        ACCOUNTS.add(rows[0])
-        ACCOUNTS.add(rows[1], keys=True)
-    assert not rows[0].pk
-    assert VirtualAccount.objects.get(name="Store").pk == rows[1].pk
-    assert VirtualAccount.objects.filter(name="Lab").exists()
-
-
-def test_what_fails_among_what_is_sent_together_is_told_at_the_end_and_nothing_is_kept(acme, now):
-    lab, again = (VirtualAccount(smart_account=acme, name="Lab", created_at=now) for _ in range(2))
-    sent = []
-
-    def send_both():
-        with transaction.atomic(), sent_together():
-            for row in (lab, again):
-                ACCOUNTS.add(row)
-                sent.append(row)
-
-    with pytest.raises(IntegrityError):
-        send_both()
-    assert sent == [lab, again]
-    assert not VirtualAccount.objects.filter(name="Lab").exists()
-
-
-def test_a_statement_of_a_model_cannot_be_sent_among_them(acme):
-    with pytest.raises(ProgrammingError), transaction.atomic(), sent_together():
-        VirtualAccount.objects.filter(smart_account=acme).update(description="x")
-    assert not VirtualAccount.objects.filter(description="x").exists()

@@ -61,6 +61,18 @@ def test_where_one_misses_its_row_nothing_is_kept_of_the_others_and_all_of_what_
     assert (exists(), exists("Store"), described(default_va)) == (False, True, "")
 
 
+def test_it_is_told_which_of_them_missed_how_many_rows_it_should_hit(acme, lab, default_va, now):
+    ids = [default_va.pk, default_va.pk]
+    both = "UPDATE accounts_virtualaccount SET description = 'both' WHERE id IN (%s, %s)"
+    with pytest.raises(LookupError, match="two of them"):
+        put_together(
+            describe("new", default_va.pk),
+            lambda: change(both, ids, missed=LookupError("two of them"), rows=2),
+            add(lab),
+        )
+    assert (exists(), described(default_va)) == (False, "")
+
+
 def test_a_miss_of_a_single_change_is_told_too():
     with pytest.raises(Overtaken):
         put_together(describe("new", 0))

@@ -4,12 +4,9 @@ Planning a statement of the device messages takes PostgreSQL longer than running
 still stands costs every request a round trip.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final
 
-from django.db import ProgrammingError
 from django.db.backends.postgresql import base
 
 TRUST_SECONDS: Final = 1.0
@@ -17,7 +14,6 @@ TRUST_SECONDS: Final = 1.0
 
 class DatabaseWrapper(base.DatabaseWrapper):
     _answered_at = float("-inf")
-    _is_together = False
     health_check_done: bool
     health_check_enabled: bool
 
@@ -29,26 +25,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.ensure_connection()
         with self.wrap_database_errors:
             return self._prepare_cursor(base.ServerBindingCursor(self.connection))  # type: ignore[attr-defined, call-arg]  # not in the stubs
-
-    @contextmanager
-    def sent_together(self) -> Iterator[None]:
-        """Statements of prepared cursors within go out without waiting for each other's results, as long as nobody asks
-        for one; what fails is told at the end. Others raise `ProgrammingError`: they would not see what they did."""
-        if self.settings_dict["OPTIONS"].get("prepare_threshold") != 0:
-            yield
-            return
-        self.ensure_connection()
-        self._is_together = True
-        try:
-            with self.wrap_database_errors, self.connection.pipeline():
-                yield
-        finally:
-            self._is_together = False
-
-    def create_cursor(self, name: str | None = None) -> Any:
-        if self._is_together:
-            raise ProgrammingError("Only prepared statements can be sent together.")
-        return super().create_cursor(name)
 
     def close_if_health_check_failed(self) -> None:
         """As the stock engine; a connection that answered within the last second is not asked."""

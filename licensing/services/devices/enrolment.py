@@ -16,7 +16,7 @@ from accounts.services.events import record_event
 from accounts.services.virtual_accounts import keep_from_deletion
 from cssm.common.actor import Actor
 from cssm.common.compiled import CompiledInsert, CompiledModels, CompiledRead, CompiledUpdate
-from cssm.common.statements import prepared_cursor, sent_together
+from cssm.common.statements import change, in_one
 from licensing.models import (
     HaGroup,
     IdToken,
@@ -57,7 +57,7 @@ _LIVE: Final = CompiledRead(
 )
 _COUNT_USE: Final = (
     "UPDATE licensing_idtoken SET uses = uses + 1"
-    " WHERE id = %s AND revoked_at IS NULL AND expires_at > %s AND uses < max_uses RETURNING id"
+    " WHERE id = %s AND revoked_at IS NULL AND expires_at > %s AND uses < max_uses"
 )
 
 
@@ -86,15 +86,15 @@ def enrol(enrolment: Enrolment, *, now: datetime) -> ProductInstance:
         clear_notices_of_product(udi=application.udi, smart_account_id=admission.token.smart_account_id, at=now)
         instance = _make_instance(enrolment, now)
         claim.smart_account_id, claim.instance, claim.last_contact_at = instance.smart_account_id, instance, now
+        _record(actor, instance, now)
         # A key that was used before has rows to be replaced, by statements of their models.
         is_first = enrolment.receipt is None and not admission.brings_key
-        with sent_together() if is_first else nullcontext():
+        with in_one() if is_first else nullcontext():
             _CONTACTS.add(_make_contact(enrolment, instance, now))
             watch_instance(instance_id=instance.pk, now=now)
             _bind_key(enrolment, instance, now)
             _keep_receipt(enrolment, instance, now)
             _CLAIMED.save(claim)
-            _record(actor, instance, now)
             record_issued(enrolment.issued, now=now)
             take_use(token=admission.token, free=free, now=now)
     return instance
@@ -110,10 +110,7 @@ def take_use(*, token: IdToken, free: bool, now: datetime) -> None:
         if not _LIVE.fetch(token.pk, now):
             raise Contended
         return
-    with prepared_cursor() as cursor:
-        cursor.execute(_COUNT_USE, [token.pk, connection.ops.adapt_datetimefield_value(now)])
-        if cursor.fetchone() is None:
-            raise Contended
+    change(_COUNT_USE, [token.pk, connection.ops.adapt_datetimefield_value(now)], missed=Contended)
 
 
 def _end_previous(actor: Actor, claim: UdiClaim, token: IdToken, now: datetime) -> ProductInstance | None:
