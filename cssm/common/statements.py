@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.db import DEFAULT_DB_ALIAS, DataError, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+MOST_VALUES: Final = 50
 MISSED: Final = re.compile(r'"missed (\d+), \d+"')
 
 
@@ -76,8 +77,10 @@ def change(sql: str, values: Sequence[Any], *, missed: Missed | None = None, row
 
 
 @contextmanager
-def in_one() -> Iterator[None]:
+def in_one(*, savepoint: bool = True) -> Iterator[None]:
     """All that is given to `change` within, or nothing of it; at the end, and as one statement on PostgreSQL.
+
+    Within a transaction of the caller that is left whole by a failure, unless `savepoint` is false.
 
     For changes of different tables, which do not see each other. What asks the database within gets its state before
     them; changes by models may not be made within, for they would stand outside of it.
@@ -91,16 +94,33 @@ def in_one() -> Iterator[None]:
     finally:
         _bundle.reset(token)
     own = engine()
-    is_one = len(bundle.changes) < 2 or own.vendor == "postgresql"
-    # A failure within a caller's transaction must leave that one whole.
-    with nullcontext() if is_one and not own.in_atomic_block else transaction.atomic():
-        if is_one and len(bundle.changes) > 1:
-            _change_at_once(bundle.changes)
-        else:
-            for each in bundle.changes:
-                change(each.sql, each.values, missed=each.missed, rows=each.rows)
+    groups = _group(bundle.changes, own)
+    with nullcontext() if len(groups) < 2 and not own.in_atomic_block else transaction.atomic(savepoint=savepoint):
+        for group in groups:
+            if len(group) > 1:
+                _change_at_once(group)
+            else:
+                change(group[0].sql, group[0].values, missed=group[0].missed, rows=group[0].rows)
     for callback in bundle.afterwards:
         after_commit(callback)
+
+
+def _group(changes: Sequence[_Change], own: BaseDatabaseWrapper) -> list[list[_Change]]:
+    """What makes one statement. The driver keeps a statement ready up to so many values; where there is a transaction
+    around them all, two such statements cost less than one that is not."""
+    if own.vendor != "postgresql":
+        return [[each] for each in changes]
+    if not own.in_atomic_block:
+        return [list(changes)] if changes else []
+    groups: list[list[_Change]] = []
+    filled = MOST_VALUES
+    for each in changes:
+        if filled + len(each.values) > MOST_VALUES:
+            groups.append([])
+            filled = 0
+        groups[-1].append(each)
+        filled += len(each.values)
+    return groups
 
 
 def _change_at_once(changes: Sequence[_Change]) -> None:

@@ -82,7 +82,7 @@ def test_they_would_be_more_if_the_use_were_read_and_then_written(many_keys, mak
     # The very first registration of all makes the origin that the others then share.
     assert Device(now, sudi={"uuid": "first"}).register(make_token()).code is None
     monkeypatch.setattr(enrolment, "take_use", read_then_write)
-    monkeypatch.setattr(enrolment, "in_one", nullcontext)
+    monkeypatch.setattr(enrolment, "in_one", lambda **_how: nullcontext())
     token = make_token(max_uses=USES)
     devices = [Device(now, number, key=key) for number, key in enumerate(many_keys[: USES + 3])]
     assert run_at_once(*(lambda d=d: d.register(token).code for d in devices)) == [None] * (USES + 3)

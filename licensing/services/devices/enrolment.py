@@ -89,7 +89,7 @@ def enrol(enrolment: Enrolment, *, now: datetime) -> ProductInstance:
         _record(actor, instance, now)
         # A key that was used before has rows to be replaced, by statements of their models.
         is_first = enrolment.receipt is None and not admission.brings_key
-        with in_one() if is_first else nullcontext():
+        with in_one(savepoint=False) if is_first else nullcontext():
             _CONTACTS.add(_make_contact(enrolment, instance, now))
             watch_instance(instance_id=instance.pk, now=now)
             _bind_key(enrolment, instance, now)
