@@ -1,5 +1,6 @@
 """The ASGI application that granian serves: Django's WSGI application behind lanes (docs/decisions/0018-lanes.md)."""
 
+import gc
 import resource
 import sys
 from functools import partial
@@ -30,6 +31,18 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+COLLECT_AFTER: Final = (5_000, 20, 20)
+"""Objects, and collections of the younger ones: a burst of messages is not held up by collections of its own."""
+
+
+def leave_alone_what_is_loaded() -> None:
+    """What stands since the start is never garbage, but each full collection would go through it, for longer than
+    a tenth of a second, while everybody waits."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+
+
 allow_many_connections()
 sys.setswitchinterval(SWITCH_SECONDS)
 
@@ -41,3 +54,4 @@ application = Front(
     others=Streams(django_application, threads=OTHER_THREADS),
     comes_safely=partial(may_be_read, proxies=Proxies.trusted()),
 )
+leave_alone_what_is_loaded()

@@ -19,6 +19,17 @@ log = structlog.get_logger(__name__)
 READ_AHEAD: Final = 64 * 1024
 """Bytes of the longest message that is read before its turn comes. Longer ones (only reports are) wait in the network:
 thousands that wait here must not fill the memory."""
+PATIENCE: Final = 0.5
+SPREAD: Final = 0.005
+"""Seconds for which nobody asks whether a client that waits is still there, and more for each one before it: asked at
+once for thousands that come in a burst, it would hold up everybody else."""
+CROWD: Final = 20
+"""Messages that are being read. With more of them registrations wait a while before they begin: reading goes first, for
+who else sends one stands behind them all."""
+BREATH: Final = 0.1
+"""Seconds."""
+GONE: Final = object()
+"""In place of an answer: nobody is there for it, and nothing was done."""
 JSON_PATHS: Final = frozenset({"/licservice/license", "/SmartTransport"})
 
 
@@ -42,6 +53,7 @@ class Front:
         self._registrations, self._messages = registrations, messages
         self._long_messages, self._others = long_messages, others
         self._comes_safely = comes_safely
+        self._arriving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -59,7 +71,11 @@ class Front:
         if not length.isdecimal() or int(length) > READ_AHEAD or not self._comes_safely(environ):
             await self._long_messages(scope, receive, send)
             return
-        body = await _read(receive)
+        self._arriving += 1
+        try:
+            body = await _read(receive)
+        finally:
+            self._arriving -= 1
         if body is None:
             # It may be gone altogether, or have stopped sending only.
             await send_answer(send, CUT_OFF)
@@ -67,17 +83,25 @@ class Front:
         message = body if scope["path"] in JSON_PATHS else open_envelope(body)
         work = partial(call, self._application, environ, body)
         if is_registration(message):
-            lane, job = self._registrations, self._registrations.add(key_of_token(message), work)
+            after = BREATH if self._arriving > CROWD else 0.0
+            lane, job = self._registrations, self._registrations.add(key_of_token(message), work, after=after)
         else:
             lane, job = self._messages, self._messages.add(None, work)
-        if lane.is_behind and not await _wait_while_there(lane, job, receive):
-            return
+        watch = None
+        if lane.is_behind:
+            # Spread, for in a burst all of them come at once.
+            delay = PATIENCE + lane.waiting * SPREAD
+            watch = asyncio.get_running_loop().call_later(delay, _watch, lane, job, receive)
         try:
             answer = await job.future
         except Exception:
             log.exception("device_message_failed")
             answer = FAILURE
-        await send_answer(send, answer)
+        finally:
+            if watch is not None:
+                watch.cancel()
+        if answer is not GONE:
+            await send_answer(send, answer)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server asks to shut down when all that it took is answered."""
@@ -103,19 +127,17 @@ async def _read(receive: Receive) -> bytes | None:
     return None
 
 
-async def _wait_while_there(lane: Lane, job: Job, receive: Receive) -> bool:
-    """False where the client went away before its turn came, and nothing was done.
+def _watch(lane: Lane, job: Job, receive: Receive) -> None:
+    watcher = asyncio.ensure_future(_see_off(lane, job, receive))
+    job.future.add_done_callback(lambda _done: watcher.cancel())
+
+
+async def _see_off(lane: Lane, job: Job, receive: Receive) -> None:
+    """Drop the job where the client goes away before its turn comes.
 
     Once a job is begun it goes on to its end: the client then asks again and gets the same answer.
     """
-    gone = asyncio.ensure_future(_see_off(receive))
-    await asyncio.wait({job.future, gone}, return_when=asyncio.FIRST_COMPLETED)
-    if gone.done() and not job.future.done() and lane.drop(job):
-        return False
-    gone.cancel()
-    return True
-
-
-async def _see_off(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    if not job.future.done() and lane.drop(job):
+        job.future.set_result(GONE)

@@ -53,15 +53,19 @@ class Lane:
         """Whether what is added now has to wait for others."""
         return self._waiting + self._working > self._size
 
-    def add(self, key: Hashable, work: Callable[[], Any]) -> Job:
-        """Called within an event loop; the job's `future` gets what `work` returns or raises."""
+    def add(self, key: Hashable, work: Callable[[], Any], *, after: float = 0.0) -> Job:
+        """Called within an event loop; the job's `future` gets what `work` returns or raises. No thread begins because
+        of it before so many seconds."""
         if len(self._threads) < self._size:
             self._start_thread()
         job = Job(key, work, asyncio.get_running_loop().create_future())
         with self._lock:
             self._queues.setdefault(key, deque()).append(job)
             self._waiting += 1
-        self._bell.put(None)
+        if after:
+            asyncio.get_running_loop().call_later(after, self._bell.put, None)
+        else:
+            self._bell.put(None)
         return job
 
     def drop(self, job: Job) -> bool:

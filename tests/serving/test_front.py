@@ -20,7 +20,7 @@ from cssm.serving.gateway import build_environ, call
 from cssm.serving.lanes import Lane
 from cssm.serving.sorting import open_envelope
 from cssm.serving.streams import Streams
-from tests.serving.visitors import CutOff, Visitor
+from tests.serving.visitors import CutOff, Slow, Visitor
 
 DEVICES, SOAP = "/licservice/license", "/its/service/oddce/services/DDCEService"
 OVER_LIMIT = b" " * (1024 * 1024 + 1)
@@ -144,7 +144,9 @@ def test_a_tenants_one_registration_does_not_wait_for_anothers_thousands(office:
     assert office.served[:4] == ["first", "crowd 0", "single", "crowd 1"]
 
 
-def test_who_goes_away_before_its_turn_is_not_served(office: Office):
+def test_who_goes_away_before_its_turn_is_not_served(office: Office, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(front_module, "PATIENCE", 0.0)
+
     async def play(front: Front) -> None:
         first = await seated(office, front)
         gone = named(Visitor(DEVICES, message("REGISTRATION", "crowd")), "gone")
@@ -160,6 +162,33 @@ def test_who_goes_away_before_its_turn_is_not_served(office: Office):
 
     run(office, play)
     assert office.served == ["first", "stays"]
+
+
+@pytest.mark.parametrize("is_crowded", [True, False])
+def test_while_a_crowd_is_read_registrations_wait_and_what_is_read_does_not(
+    office: Office, monkeypatch: pytest.MonkeyPatch, is_crowded: bool
+):
+    monkeypatch.setattr(front_module, "CROWD", 0 if is_crowded else 1)
+    monkeypatch.setattr(front_module, "BREATH", 3600.0)
+
+    async def play(front: Front) -> bool:
+        slow = Slow(DEVICES, message("AUTHORIZATION"))
+        reading = asyncio.create_task(slow.call(front))
+        await slow.is_read.wait()
+        registering = asyncio.create_task(Visitor(DEVICES, message("REGISTRATION", "crowd")).call(front))
+        while front._registrations.waiting + front._registrations.working < 1:
+            await asyncio.sleep(0)
+        assert (await Visitor(DEVICES, message("AUTHORIZATION")).call(front)).status == 200
+        has_begun = await asyncio.to_thread(office.entered.wait, 0.2 if is_crowded else 10)
+        office.door.set()
+        slow.goes_on.set()
+        assert (await reading).status == 200
+        if not is_crowded:
+            await registering
+        registering.cancel()
+        return has_begun
+
+    assert run(office, play) is not is_crowded
 
 
 def test_what_is_in_work_goes_on_to_its_end_whoever_leaves(office: Office):

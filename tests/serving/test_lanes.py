@@ -57,6 +57,21 @@ def test_every_key_has_its_turn_however_much_waits_behind_another():
     assert done == ["crowd 0", "single", "pair 0", "crowd 1", "pair 1", "crowd 2", "crowd 3"]
 
 
+def test_what_may_begin_later_begins_with_the_next_that_need_not_wait():
+    done: list[str] = []
+
+    async def play() -> None:
+        with opened() as lane:
+            later = lane.add("a", partial(done.append, "later"), after=3600.0)
+            assert (lane.waiting, lane.working) == (1, 0)
+            lane.add("b", partial(done.append, "now"))
+            await later.future
+            assert lane.waiting == 1
+
+    run(play)
+    assert done == ["later"]
+
+
 def test_who_comes_back_queues_behind_those_who_came_before():
     done: list[str] = []
 

@@ -306,9 +306,9 @@ def _filled(session: Session, now: datetime) -> float:
 
 def _read_with_use() -> QuerySet[InstanceKey]:
     # No value of anybody's is in these texts.
-    use = RawSQL(_USE[connection.vendor].format(_OF_INSTANCE), [])  # noqa: S611
+    use = RawSQL(_USE[connection.vendor].format(_OF_INSTANCE), [])  # noqa: S611  our own names
     moments = [datetime.max.replace(tzinfo=UTC)] * MOMENTS_BESIDE_PRODUCT
-    return _KEYS.annotate(use=use, figures=RawSQL(FIGURES_BESIDE_PRODUCT[connection.vendor], moments))  # noqa: S611
+    return _KEYS.annotate(use=use, figures=RawSQL(FIGURES_BESIDE_PRODUCT[connection.vendor], moments))  # noqa: S611  our own names
 
 
 def _make_sessions(rows: Sequence[Sequence[Any]], piid: str) -> list[Session]:

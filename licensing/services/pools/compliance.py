@@ -59,7 +59,7 @@ _BESIDE: Final = _FIGURES.format(
 _COLUMNS: Final = "f.license_id, f.id, f.billing, f.balance, f.unit_id, f.may_borrow, f.is_stale"
 FIGURES_BESIDE_PRODUCT: Final = {
     "postgresql": f"(SELECT json_agg(json_build_array({_COLUMNS}))::text FROM ({_BESIDE}) f)",  # noqa: S608  our own names
-    "sqlite": f"(SELECT json_group_array(json_array({_COLUMNS})) FROM ({_BESIDE}) f)",  # noqa: S608
+    "sqlite": f"(SELECT json_group_array(json_array({_COLUMNS})) FROM ({_BESIDE}) f)",  # noqa: S608  our own names
 }
 MOMENTS_BESIDE_PRODUCT: Final = _BESIDE.count("%s")
 """How many times `now` is given to it, and nothing else."""
