@@ -66,3 +66,13 @@ def test_after_an_error_none_is_sent_for_a_while(moments: list[float], monkeypat
     moments[0] += 1
     jobs._send("b")
     assert sent == ["a", "b"]
+
+
+def test_a_name_may_be_asked_for_less_often(moments: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(current_app, "send_task", lambda name, **_: sent.append(name))
+    for _ in range(6):
+        jobs._send("often")
+        jobs._send("rarely", 0.5)
+        moments[0] += 0.1
+    assert (sent.count("often"), sent.count("rarely")) == (6, 2)
