@@ -11,7 +11,11 @@ from django.db import DEFAULT_DB_ALIAS, DataError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 MOST_VALUES: Final = 50
-MISSED: Final = re.compile(r'"missed (\d+), \d+"')
+"""psycopg keeps no longer statement translated for the next time."""
+
+NOT_A_NUMBER: Final = "22P02"
+# The server tells it in its own language, and with that one's quotation marks.
+MISSED: Final = re.compile(r"\bmissed (\d+), \d+\b")
 
 
 def engine() -> BaseDatabaseWrapper:
@@ -139,7 +143,8 @@ def _change_at_once(changes: Sequence[_Change]) -> None:
                 [value for each in changes for value in each.values],
             )
         except DataError as error:
-            found = MISSED.search(str(error))
+            told = getattr(error.__cause__, "diag", None)
+            found = MISSED.search(told.message_primary or "") if told and told.sqlstate == NOT_A_NUMBER else None
             missed = changes[int(found[1])].missed if found else None
             if missed is None:
                 raise

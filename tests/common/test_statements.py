@@ -5,7 +5,7 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 
 from accounts.models import VirtualAccount
 from cssm.common.compiled import CompiledInsert
-from cssm.common.statements import after_commit, change, in_one
+from cssm.common.statements import MISSED, after_commit, change, in_one
 
 pytestmark = pytest.mark.django_db
 ACCOUNTS = CompiledInsert(VirtualAccount)
@@ -126,3 +126,10 @@ def test_it_is_one_statement_where_the_engine_can_and_a_transaction_where_not(
         change(DESCRIBE, ["newer", default_va.pk], missed=Overtaken)
     with django_assert_num_queries(0), in_one():
         pass
+
+
+@pytest.mark.parametrize("quoted", ['"missed 12, 0"', "»missed 12, 0«", "« missed 12, 0 »"])
+def test_a_miss_is_recognised_in_whatever_language_the_server_tells_it(quoted):
+    found = MISSED.search(f"invalid input syntax for type integer: {quoted}")
+    assert found
+    assert found[1] == "12"
