@@ -10,9 +10,6 @@ from typing import Any, Final
 from django.db import DEFAULT_DB_ALIAS, DataError, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-MOST_VALUES: Final = 50
-"""psycopg keeps no longer statement translated for the next time."""
-
 NOT_A_NUMBER: Final = "22P02"
 # The server tells it in its own language, and with that one's quotation marks.
 MISSED: Final = re.compile(r"\bmissed (\d+), \d+\b")
@@ -98,33 +95,16 @@ def in_one(*, savepoint: bool = True) -> Iterator[None]:
     finally:
         _bundle.reset(token)
     own = engine()
-    groups = _group(bundle.changes, own)
-    with nullcontext() if len(groups) < 2 and not own.in_atomic_block else transaction.atomic(savepoint=savepoint):
-        for group in groups:
-            if len(group) > 1:
-                _change_at_once(group)
-            else:
-                change(group[0].sql, group[0].values, missed=group[0].missed, rows=group[0].rows)
+    at_once = own.vendor == "postgresql" or len(bundle.changes) < 2
+    needs_none = at_once and not (savepoint and own.in_atomic_block)
+    with nullcontext() if needs_none else transaction.atomic(savepoint=savepoint):
+        if at_once and len(bundle.changes) > 1:
+            _change_at_once(bundle.changes)
+        else:
+            for each in bundle.changes:
+                change(each.sql, each.values, missed=each.missed, rows=each.rows)
     for callback in bundle.afterwards:
         after_commit(callback)
-
-
-def _group(changes: Sequence[_Change], own: BaseDatabaseWrapper) -> list[list[_Change]]:
-    """What makes one statement. The driver keeps a statement ready up to so many values; where there is a transaction
-    around them all, two such statements cost less than one that is not."""
-    if own.vendor != "postgresql":
-        return [[each] for each in changes]
-    if not own.in_atomic_block:
-        return [list(changes)] if changes else []
-    groups: list[list[_Change]] = []
-    filled = MOST_VALUES
-    for each in changes:
-        if filled + len(each.values) > MOST_VALUES:
-            groups.append([])
-            filled = 0
-        groups[-1].append(each)
-        filled += len(each.values)
-    return groups
 
 
 def _change_at_once(changes: Sequence[_Change]) -> None:

@@ -7,9 +7,8 @@ the replay rule: it stands in the transaction of the effect, and hits no row if 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -29,7 +28,7 @@ from licensing.services.devices.answers import Contended, Signer, unwrap_answer,
 from licensing.services.devices.keys import confirm_key, retire_previous
 from licensing.services.devices.notices import clear_notices
 from licensing.services.devices.usage import StoredUse
-from licensing.services.pools.compliance import FIGURES_BESIDE_PRODUCT, MOMENTS_BESIDE_PRODUCT, Figures
+from licensing.services.pools.compliance import FIGURES_BESIDE_PRODUCT, MOMENTS_BESIDE_PRODUCT, Figures, figures_beside
 from licensing.states import InstanceState, KeyState, NoticeKind
 from pki.crypto.messages import verify_signature
 
@@ -93,8 +92,7 @@ _ACCEPT: Final = (
 _ACCEPT_AUTHORIZATION: Final = _ACCEPT.replace(" WHERE", ", authorized_at = %s, authorization_expires_at = %s WHERE")
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """What was read of an instance when its message came. The order of the fields is that of `_FIELDS`."""
 
     key_id: int
@@ -319,8 +317,9 @@ def _make_sessions(rows: Sequence[Sequence[Any]], piid: str) -> list[Session]:
     for row, state in zip(rows, states, strict=True):
         values: list[Any] = [*row[: len(_FIELDS)], str(UUID(piid)), until]
         values.append(state is KeyState.CURRENT and KeyState.PREVIOUS in states)
-        for kind, text in zip((StoredUse, Figures), row[len(_FIELDS) :], strict=False):
-            values.append([kind(*each) for each in json.loads(text or "[]")])
+        if len(row) > len(_FIELDS):
+            use, figures = row[len(_FIELDS) :]
+            values += [StoredUse(*each) for each in json.loads(use or "[]")], figures_beside(figures)
         values[_KEY_STATE], values[_STATE] = state, InstanceState(row[_STATE])
         sessions.append(Session(*values))
     return sessions
