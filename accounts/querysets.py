@@ -1,8 +1,9 @@
 """Named reads of the accounts app."""
 
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
-from django.db.models import Q, QuerySet
+from django.db import connections
+from django.db.models import Q
 
 from cssm.common.actor import Actor, ActorKind
 from cssm.common.permissions import Permission, Role
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
         SmartAccount,
         VirtualAccount,
     )
+
+_WRITE_SEALS: Final = """
+UPDATE accounts_event e SET position = s.position, digest = s.digest
+  FROM unnest(%s::bigint[], %s::bytea[], %s::bigint[]) AS s (position, digest, id) WHERE e.id = s.id
+"""
 
 
 class SmartAccountQuerySet(TenantQuerySet["SmartAccount"]):
@@ -140,8 +146,13 @@ class EventQuerySet(TenantQuerySet["Event"]):
 
     def write_seals(self, events: "list[Event]") -> None:
         """The sealer's one write: `position` and `digest` of rows that have none yet."""
-        plain: QuerySet[Event] = QuerySet(self.model, using=self.db)
-        plain.bulk_update(events, ["position", "digest"])
+        seals = [(event.position, event.digest, event.pk) for event in events]
+        with connections[self.db].cursor() as cursor:
+            # Not `bulk_update`: it looks for each row's value among those of all.
+            if connections[self.db].vendor == "postgresql":
+                cursor.execute(_WRITE_SEALS, [list(column) for column in zip(*seals, strict=True)])
+            else:
+                cursor.executemany("UPDATE accounts_event SET position = %s, digest = %s WHERE id = %s", seals)
 
     def update(self, **kwargs: Any) -> NoReturn:
         raise TypeError("Events are never changed.")

@@ -1,11 +1,13 @@
 """Celery: workers that drain rows, nudged by name or by the beat. Messages carry no data."""
 
 import os
+import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, task_postrun, task_prerun
 from django.conf import settings
+from django.db import close_old_connections
 
 from cssm.schedule import beat_schedule, task_routes
 
@@ -36,6 +38,8 @@ def _configure() -> dict[str, Any]:
         ],
         "worker_send_task_events": False,
         "event_queue_exclusive": False,
+        # Tasks run several times a second: with a new connection for each they would cost PostgreSQL more than they do.
+        "CELERY_DB_REUSE_MAX": sys.maxsize,
     }
     if settings.CELERY_BROKER_URL.startswith("filesystem:"):
         folder = settings.EMBEDDED_BROKER_DIR
@@ -64,3 +68,10 @@ app.add_defaults(_configure)
 @setup_logging.connect
 def _keep_logging(**_: Any) -> None:
     """Celery must not replace the logging configured in the settings."""
+
+
+@task_prerun.connect
+@task_postrun.connect
+def _keep_connections(**_: Any) -> None:
+    """As Django around a request: a connection lasts for its age, and one that broke is not used again."""
+    close_old_connections()

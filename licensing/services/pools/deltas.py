@@ -41,6 +41,15 @@ MOVE: Final = {
     ],
 }
 
+MOST_DEAD: Final = 1_000
+# Who reads deltas goes past what is left of those that were taken. They come and go by hundreds a second, and
+# PostgreSQL's own round comes once a minute at best.
+_IS_LITTERED: Final = """
+SELECT 1 FROM pg_stat_user_tables WHERE relid = 'licensing_pooldelta'::regclass AND n_dead_tup > %s
+   AND (last_vacuum IS NULL OR last_vacuum < clock_timestamp() - interval '2 seconds')
+"""
+_VACUUM: Final = "VACUUM (SKIP_LOCKED, TRUNCATE FALSE, INDEX_CLEANUP ON) licensing_pooldelta"
+
 
 @dataclass(frozen=True, slots=True)
 class PoolChange:
@@ -83,6 +92,18 @@ def take_deltas(pool_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
             before = sums.get(pool_id, (0, 0))
             sums[pool_id] = (before[0] + in_use, before[1] + reserved)
     return sums
+
+
+def clear_remains() -> bool:
+    """Let PostgreSQL reclaim what is left of taken deltas, where that is much; whether it did. Not in a transaction."""
+    if connection.vendor != "postgresql" or connection.in_atomic_block:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_LITTERED, [MOST_DEAD])
+        if cursor.fetchone() is None:
+            return False
+        cursor.execute(_VACUUM)
+    return True
 
 
 def id_list(ids: Sequence[int]) -> Any:

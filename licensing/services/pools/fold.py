@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 
 from licensing.models import Pool, PoolDelta, PoolTransition, PoolUnit
 from licensing.services.pools.catalog_changes import follow_catalog
-from licensing.services.pools.deltas import take_deltas
+from licensing.services.pools.deltas import clear_remains, take_deltas
 from licensing.services.pools.figures import figures_of, latest, refresh_terms, write_pools
 from licensing.services.pools.holds import end_holds
 from licensing.services.pools.units import lock_units
@@ -102,6 +102,8 @@ def fold_due(*, now: datetime, limit: int = MOST_UNITS) -> int:
             folded += _fold_if_free(unit_id, now)
         except DatabaseError:
             log.exception("fold_failed", unit=unit_id)
+    if folded:
+        clear_remains()
     return folded
 
 
