@@ -146,7 +146,7 @@ class EventQuerySet(TenantQuerySet["Event"]):
 
     def write_seals(self, events: "list[Event]") -> None:
         """The sealer's one write: `position` and `digest` of rows that have none yet."""
-        seals = [(event.position, event.digest, event.pk) for event in events]
+        seals = [(event.position, bytes(event.digest or b""), event.pk) for event in events]
         with connections[self.db].cursor() as cursor:
             # Not `bulk_update`: it looks for each row's value among those of all.
             if connections[self.db].vendor == "postgresql":

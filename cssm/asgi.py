@@ -8,11 +8,14 @@ from typing import Final
 
 from django.db import connections
 
+from cssm.common.clock import read_clock
 from cssm.common.middleware import Proxies, may_be_read
+from cssm.serving.door import Door
 from cssm.serving.front import Front
 from cssm.serving.lanes import Lane
 from cssm.serving.streams import Streams
-from cssm.wsgi import application as django_application
+from cssm.wsgi import application as django_application  # sets Django up, before any view is imported
+from licensing.views.exchange import take_message
 
 REGISTRATION_THREADS: Final = 1
 MESSAGE_THREADS: Final = 3
@@ -46,12 +49,13 @@ def leave_alone_what_is_loaded() -> None:
 allow_many_connections()
 sys.setswitchinterval(SWITCH_SECONDS)
 
+proxies = Proxies.trusted()
 application = Front(
-    django_application,
+    Door(django_application, take=take_message, proxies=proxies, clock=read_clock),
     registrations=Lane("registrations", threads=REGISTRATION_THREADS, leave=connections.close_all),
     messages=Lane("messages", threads=MESSAGE_THREADS, leave=connections.close_all),
     long_messages=Streams(django_application, threads=LONG_MESSAGE_THREADS),
     others=Streams(django_application, threads=OTHER_THREADS),
-    comes_safely=partial(may_be_read, proxies=Proxies.trusted()),
+    comes_safely=partial(may_be_read, proxies=proxies),
 )
 leave_alone_what_is_loaded()

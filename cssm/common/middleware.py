@@ -4,6 +4,7 @@ import ipaddress
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import structlog
@@ -157,6 +158,7 @@ def parse_networks(values: Iterable[str]) -> tuple[Network, ...]:
         raise ImproperlyConfigured(f"TRUSTED_PROXIES holds no address or network: {error}") from error
 
 
+@lru_cache(maxsize=4_096)
 def parse_address(value: str) -> Address | None:
     """The address, an IPv4 one in its plain form even where the socket gave it as IPv6; nothing where it is none."""
     try:

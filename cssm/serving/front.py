@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Final
-from wsgiref.types import WSGIApplication, WSGIEnvironment
+from wsgiref.types import WSGIEnvironment
 
 import structlog
 
 from cssm.common.middleware import DEVICE_PATHS
-from cssm.serving.gateway import CUT_OFF, FAILURE, Receive, Scope, Send, build_environ, call, send_answer
+from cssm.serving.gateway import CUT_OFF, FAILURE, Answer, Receive, Scope, Send, build_environ, send_answer
 from cssm.serving.lanes import Job, Lane
-from cssm.serving.sorting import is_registration, key_of_token, open_envelope
+from cssm.serving.sorting import JSON_PATHS, is_registration, key_of_token, open_envelope
 from cssm.serving.streams import Streams
 
 log = structlog.get_logger(__name__)
@@ -30,18 +30,18 @@ BREATH: Final = 0.1
 """Seconds."""
 GONE: Final = object()
 """In place of an answer: nobody is there for it, and nothing was done."""
-JSON_PATHS: Final = frozenset({"/licservice/license", "/SmartTransport"})
 
 
 class Front:
     """Registrations, other device messages, long device messages, and everything else: none waits for another kind.
 
-    `comes_safely` tells by the WSGI environment whether a request's body may be read at all.
+    `answer` is called in a thread with a message's WSGI environment and body; `comes_safely` tells by the environment
+    whether a request's body may be read at all.
     """
 
     def __init__(
         self,
-        application: WSGIApplication,
+        answer: Callable[[WSGIEnvironment, bytes], Answer],
         *,
         registrations: Lane,
         messages: Lane,
@@ -49,7 +49,7 @@ class Front:
         others: Streams,
         comes_safely: Callable[[WSGIEnvironment], bool],
     ) -> None:
-        self._application = application
+        self._answer = answer
         self._registrations, self._messages = registrations, messages
         self._long_messages, self._others = long_messages, others
         self._comes_safely = comes_safely
@@ -81,7 +81,7 @@ class Front:
             await send_answer(send, CUT_OFF)
             return
         message = body if scope["path"] in JSON_PATHS else open_envelope(body)
-        work = partial(call, self._application, environ, body)
+        work = partial(self._answer, environ, body)
         if is_registration(message):
             after = BREATH if self._arriving > CROWD else 0.0
             lane, job = self._registrations, self._registrations.add(key_of_token(message), work, after=after)

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 REGISTRATION: Final = re.compile(rb'request_type\\?"\s*:\s*\\?"REGISTRATION\\?"')
 ID_TOKEN: Final = re.compile(rb'id_token\\?"\s*:\s*\\?"((?:[^"\\]|\\+[nr])*)')
 IN_ENVELOPE: Final = re.compile(rb"<(?:[\w.-]+:)?message>([A-Za-z0-9+/=\s]*)<")
+JSON_PATHS: Final = frozenset({"/licservice/license", "/SmartTransport"})
 BREAKS: Final = re.compile(rb"\\+[nr]|\s")
 
 

@@ -1,6 +1,7 @@
 """Where devices post their messages (Smart Transport)."""
 
 import json
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -30,23 +31,30 @@ class DeviceMessageView(View):
         if request.content_type != JSON:
             return _refuse(request, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The Content-Type must be {JSON}.")
         body = read_body(request)
-        if body is None or is_too_long(body, body):
-            message = (
-                f"A message has at most {settings.DEVICE_BODY_LIMIT} bytes, a report {settings.DEVICE_REPORT_LIMIT}."
-            )
-            return _refuse(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
-        try:
-            answer = answer_message(body=body, source_ip=source_of(request), now=read_clock())
-        except OuterFormInvalid as error:
-            place = f" (at {error.where})" if error.where else ""
-            return _refuse(request, HTTPStatus.BAD_REQUEST, f"This is not a device message: {error.message}{place}.")
+        if body is None:
+            return _refuse(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_long())
+        status, content = take_message(
+            body, source_ip=source_of(request), correlation_id=correlation_id_of(request), now=read_clock()
+        )
         # Devices' addresses pass by the middleware that would say how long it is.
-        return HttpResponse(answer, content_type=JSON, headers={"Content-Length": str(len(answer))})
+        return HttpResponse(content, content_type=JSON, headers={"Content-Length": str(len(content))}, status=status)
 
     def http_method_not_allowed(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         response = _refuse(request, HTTPStatus.METHOD_NOT_ALLOWED, "Products post their messages here.")
         response.headers["Allow"] = "POST"
         return response
+
+
+def take_message(body: bytes, *, source_ip: str, correlation_id: str, now: datetime) -> tuple[HTTPStatus, bytes]:
+    """The status of the answer to what was posted as a message, and its body in JSON."""
+    if is_too_long(body, body):
+        return _describe(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_long(), correlation_id)
+    try:
+        return HTTPStatus.OK, answer_message(body=body, source_ip=source_ip, now=now)
+    except OuterFormInvalid as error:
+        place = f" (at {error.where})" if error.where else ""
+        message = f"This is not a device message: {error.message}{place}."
+        return _describe(HTTPStatus.BAD_REQUEST, message, correlation_id)
 
 
 def source_of(request: HttpRequest) -> str:
@@ -71,14 +79,23 @@ def is_too_long(body: bytes, message: bytes) -> bool:
 
 
 def _refuse(request: HttpRequest, status: HTTPStatus, message: str) -> HttpResponse:
+    _, content = _describe(status, message, correlation_id_of(request))
+    return HttpResponse(content, content_type=JSON, status=status)
+
+
+def _describe(status: HTTPStatus, message: str, correlation_id: str) -> tuple[HTTPStatus, bytes]:
     content = {
         "status": "ERROR",
         "statusMessage": message,
         "code": CODES[status],
         "errors": [],
-        "correlationId": correlation_id_of(request),
+        "correlationId": correlation_id,
     }
-    return HttpResponse(json.dumps(content), content_type=JSON, status=status)
+    return status, json.dumps(content).encode()
+
+
+def _too_long() -> str:
+    return f"A message has at most {settings.DEVICE_BODY_LIMIT} bytes, a report {settings.DEVICE_REPORT_LIMIT}."
 
 
 CODES: Final = {

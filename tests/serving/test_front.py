@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ class Office:
 
 def stand(application: Any, *, comes_safely: Callable[[Any], bool] = lambda environ: True) -> Front:
     return Front(
-        application,
+        partial(call, application),
         registrations=Lane("registrations", threads=1),
         messages=Lane("messages", threads=1),
         long_messages=Streams(application, threads=1),
