@@ -9,7 +9,7 @@ from wsgiref.types import WSGIEnvironment
 import structlog
 
 from cssm.common.middleware import DEVICE_PATHS
-from cssm.serving.gateway import CUT_OFF, FAILURE, Answer, Receive, Scope, Send, build_environ, send_answer
+from cssm.serving.gateway import CUT_OFF, FAILURE, Answer, Receive, Scope, Send, build_environ, glance, send_answer
 from cssm.serving.lanes import Job, Lane
 from cssm.serving.sorting import JSON_PATHS, is_registration, key_of_token, open_envelope
 from cssm.serving.streams import Streams
@@ -66,7 +66,7 @@ class Front:
             await self._others(scope, receive, send)
 
     async def _take_message(self, scope: Scope, receive: Receive, send: Send) -> None:
-        environ = build_environ(scope)
+        environ = glance(scope)
         length = environ.get("CONTENT_LENGTH", "")
         if not length.isdecimal() or int(length) > READ_AHEAD or not self._comes_safely(environ):
             await self._long_messages(scope, receive, send)
@@ -81,7 +81,7 @@ class Front:
             await send_answer(send, CUT_OFF)
             return
         message = body if scope["path"] in JSON_PATHS else open_envelope(body)
-        work = partial(self._answer, environ, body)
+        work = partial(self._work, scope, body)
         if is_registration(message):
             after = BREATH if self._arriving > CROWD else 0.0
             lane, job = self._registrations, self._registrations.add(key_of_token(message), work, after=after)
@@ -102,6 +102,9 @@ class Front:
                 watch.cancel()
         if answer is not GONE:
             await send_answer(send, answer)
+
+    def _work(self, scope: Scope, body: bytes) -> Answer:
+        return self._answer(build_environ(scope), body)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server asks to shut down when all that it took is answered."""

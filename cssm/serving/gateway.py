@@ -39,6 +39,23 @@ def keep_plain_names(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     return [header for header in headers if b"_" not in header[0]]
 
 
+def glance(scope: Scope) -> WSGIEnvironment:
+    """As much of the environment as says how long a message is and by which way it came. The rest can wait until it is
+    its turn; in a burst, who sends one stands behind all that is done for the others before."""
+    client = scope.get("client")
+    environ: WSGIEnvironment = {"wsgi.url_scheme": scope["scheme"]}
+    if client is not None:
+        environ["REMOTE_ADDR"] = client[0]
+    for name, value in scope["headers"]:
+        if key := _GLANCED.get(name):
+            text = value.decode("latin-1")
+            environ[key] = f"{environ[key]},{text}" if key in environ else text
+    return environ
+
+
+_GLANCED: Final = {b"content-length": "CONTENT_LENGTH", b"x-forwarded-proto": "HTTP_X_FORWARDED_PROTO"}
+
+
 def build_environ(scope: Scope) -> WSGIEnvironment:
     """PEP 3333, without a body."""
     server, client = scope.get("server") or ("localhost", 80), scope.get("client")

@@ -35,9 +35,7 @@ def load_json(text: str) -> Any:
     last), for numbers of more than 40 digits, NaN and infinities.
     """
     try:
-        return json.loads(
-            text, object_pairs_hook=_members, parse_int=_integer, parse_float=_decimal, parse_constant=_no_constant
-        )
+        return _PLAIN.decode(text)
     except RecursionError:
         raise JsonInvalid("nested too deep") from None
     except json.JSONDecodeError as error:
@@ -80,6 +78,11 @@ def _decimal(digits: str) -> float:
 
 def _no_constant(name: str) -> NoReturn:
     raise JsonInvalid(f"{name} is no JSON number")
+
+
+_PLAIN: Final = json.JSONDecoder(
+    object_pairs_hook=_members, parse_int=_integer, parse_float=_decimal, parse_constant=_no_constant
+)
 
 
 def _check_strings(value: Any) -> None:

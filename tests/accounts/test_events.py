@@ -28,7 +28,8 @@ def note(smart_account, now, **changes):
         "now": now,
         **changes,
     }
-    return record_event(**arguments)
+    record_event(**arguments)
+    return Event.objects.latest("pk")
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ the replay rule: it stands in the transaction of the effect, and hits no row if 
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import msgspec
 from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
@@ -319,7 +319,7 @@ def _make_sessions(rows: Sequence[Sequence[Any]], piid: str) -> list[Session]:
         values.append(state is KeyState.CURRENT and KeyState.PREVIOUS in states)
         if len(row) > len(_FIELDS):
             use, figures = row[len(_FIELDS) :]
-            values += [StoredUse(*each) for each in json.loads(use or "[]")], figures_beside(figures)
+            values += [StoredUse(*each) for each in msgspec.json.decode(use or "[]")], figures_beside(figures)
         values[_KEY_STATE], values[_STATE] = state, InstanceState(row[_STATE])
         sessions.append(Session(*values))
     return sessions

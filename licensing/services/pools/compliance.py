@@ -5,12 +5,12 @@ One hand-written statement, for it runs for every authorization request: the sam
 since the last fold, a second query reads their family whole and settles the loans.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from django.db import connection
 
 from cssm.common.statements import prepared_cursor
@@ -94,7 +94,7 @@ class Figures(NamedTuple):
 
 def figures_beside(text: str | None) -> list[Figures] | None:
     """What `FIGURES_BESIDE_PRODUCT` gave; nothing where a line has ended, so that they must be read anew."""
-    rows = json.loads(text or "[]")
+    rows = msgspec.json.decode(text) if text else []
     if any(is_ended for *_, is_ended in rows):
         return None
     return [Figures(*row[:-1]) for row in rows]
