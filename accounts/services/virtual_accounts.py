@@ -15,7 +15,7 @@ from accounts.states import AccessLevel
 from cssm.common.actor import Actor
 from cssm.common.errors import Conflict, Invalid, NotFound
 from cssm.common.permissions import Permission
-from cssm.common.statements import prepared_cursor
+from cssm.common.statements import Missed, prepared_cursor, require
 
 NAME_LIMIT: Final = 120
 DESCRIPTION_LIMIT: Final = 500
@@ -141,12 +141,20 @@ def keep_from_deletion(virtual_account_id: int) -> bool:
     For whoever puts something into it. The key of a new row does not do that: it is checked, and locks the account,
     only when the transaction ends, after a deletion that began meanwhile has found the account empty.
     """
+    with prepared_cursor() as cursor:
+        cursor.execute(_keep_statement(), [virtual_account_id])
+        return cursor.fetchone() is not None
+
+
+def require_kept(virtual_account_id: int, *, missed: Missed) -> None:
+    """As `keep_from_deletion`; raises `missed` where it is not live. It may stand among the changes of an `in_one`."""
+    require(_keep_statement(), [virtual_account_id], missed=missed)
+
+
+def _keep_statement() -> str:
     share = " FOR KEY SHARE" if connection.vendor == "postgresql" else ""
     table = VirtualAccount._meta.db_table
-    with prepared_cursor() as cursor:
-        live = f"SELECT 1 FROM {table} WHERE id = %s AND deleted_at IS NULL{share}"  # noqa: S608  our own names
-        cursor.execute(live, [virtual_account_id])
-        return cursor.fetchone() is not None
+    return f"SELECT 1 FROM {table} WHERE id = %s AND deleted_at IS NULL{share}"  # noqa: S608  our own names
 
 
 def _lock_live(virtual_account: VirtualAccount) -> VirtualAccount:

@@ -34,7 +34,8 @@ class _Change:
     sql: str
     values: Sequence[Any]
     missed: Missed | None
-    rows: int
+    rows: int = 1
+    changes_rows: bool = True
 
 
 @dataclass(slots=True)
@@ -71,10 +72,27 @@ def change(sql: str, values: Sequence[Any], *, missed: Missed | None = None, row
     if bundle is not None:
         bundle.changes.append(_Change(sql, values, missed, rows))
         return
+    _run(_Change(sql, values, missed, rows))
+
+
+def require(sql: str, values: Sequence[Any], *, missed: Missed) -> None:
+    """Run a SELECT of at most one row, which may lock it. Raises `missed` where there is none.
+
+    Within `in_one` it is only collected, as a change is.
+    """
+    bundle = _bundle.get()
+    if bundle is not None:
+        bundle.changes.append(_Change(sql, values, missed, changes_rows=False))
+        return
+    _run(_Change(sql, values, missed, changes_rows=False))
+
+
+def _run(each: _Change) -> None:
     with prepared_cursor() as cursor:
-        cursor.execute(sql, values)
-        if missed is not None and cursor.rowcount != rows:
-            raise missed
+        cursor.execute(each.sql, each.values)
+        found = cursor.rowcount if each.changes_rows else len(cursor.fetchall())
+    if each.missed is not None and found != each.rows:
+        raise each.missed
 
 
 @contextmanager
@@ -102,7 +120,7 @@ def in_one(*, savepoint: bool = True) -> Iterator[None]:
             _change_at_once(bundle.changes)
         else:
             for each in bundle.changes:
-                change(each.sql, each.values, missed=each.missed, rows=each.rows)
+                _run(each)
     for callback in bundle.afterwards:
         after_commit(callback)
 
@@ -110,7 +128,10 @@ def in_one(*, savepoint: bool = True) -> Iterator[None]:
 def _change_at_once(changes: Sequence[_Change]) -> None:
     """One statement is all or nothing, without a transaction around it. A text that is no number undoes it, and tells
     which change missed its rows."""
-    parts = [f"c{n} AS ({each.sql}{' RETURNING 1' if each.missed else ''})" for n, each in enumerate(changes)]
+    parts = [
+        f"c{n} AS ({each.sql}{' RETURNING 1' if each.missed and each.changes_rows else ''})"
+        for n, each in enumerate(changes)
+    ]
     asked = [
         f"(SELECT CASE COUNT(*) WHEN {each.rows} THEN 0 ELSE CAST('missed {n}, ' || COUNT(*) AS integer) END FROM c{n})"  # noqa: S608  our own names
         for n, each in enumerate(changes)

@@ -11,12 +11,11 @@ from typing import Final
 from django.conf import settings
 from django.db import connection, transaction
 
-from cssm.common.compiled import CompiledModels
 from cssm.common.jobs import nudge
 from cssm.common.leases import lease
 from cssm.common.statements import prepared_cursor
 from pki import keystore
-from pki.models import KeyRef, PooledKey, StoredKey
+from pki.models import KeyRef, PooledKey
 from pki.states import KeyAlgorithm, KeyPurpose
 
 FILL_TASK: Final = "pki.fill_key_pool"
@@ -24,9 +23,12 @@ FILL_SECONDS: Final = 50.0
 _LEASE_SECONDS: Final = 90.0
 _CLAIM: Final = (
     "DELETE FROM pki_pooledkey WHERE key_id = (SELECT key_id FROM pki_pooledkey ORDER BY key_id LIMIT 1 {skip})"
-    " RETURNING key_id"
+    " RETURNING key_id, {stored}"
 )
-_KEYS: Final = CompiledModels(lambda: StoredKey.objects.filter(pk=0))
+_STORED: Final = ", ".join(
+    f"(SELECT k.{column} FROM pki_storedkey k WHERE k.id = key_id)"  # noqa: S608  our own names
+    for column in ("purpose", "wrapped", "spki_der")
+)
 # While more than this part of the pool is there, keys are made between bursts of registrations and not beside them.
 _RESERVE: Final = 0.25
 # Generating is the one thing that burns a processor for minutes; whoever answers devices and people goes first.
@@ -71,21 +73,19 @@ def claim_key(*, now: datetime) -> KeyRef:
 
 
 def claim_pooled_key() -> KeyRef | None:
-    """Take a key out of the pool, in the caller's transaction; None if it is empty. Two queries.
+    """Take a key out of the pool, in the caller's transaction; None if it is empty. One query.
 
     Rows that others are claiming are skipped, not waited for; SQLite has one writer at a time.
     """
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     with prepared_cursor() as cursor:
-        cursor.execute(_CLAIM.format(skip=skip))
+        cursor.execute(_CLAIM.format(skip=skip, stored=_STORED))
         row = cursor.fetchone()
     if row is None:
         nudge(FILL_TASK)
         return None
-    key = _KEYS.first(row[0])
-    if key is None:
-        raise RuntimeError("a key of the pool vanished")
-    return key.ref
+    pk, purpose, wrapped, spki_der = row
+    return KeyRef(pk, KeyPurpose(purpose), bytes(wrapped), bytes(spki_der))
 
 
 def generate_key(*, now: datetime) -> KeyRef:

@@ -109,8 +109,8 @@ def test_after_a_rollback_statements_are_still_ready(acme):
     """psycopg lets go of all statements of a connection where it has prepared one itself."""
     ask(connection, "SELECT %s::int AS still_ready", [1])
     with transaction.atomic():
-        transaction.set_rollback(True)
         SmartAccount.objects.filter(pk=acme.pk).update(name="x")
+        transaction.set_rollback(True)
     with transaction.atomic():
         ask(connection, "SELECT %s::int AS still_ready", [1])
         assert ask(connection, "SELECT %s::int AS still_ready", [2]) == [(2,)]

@@ -96,13 +96,16 @@ class Statements:
         try:
             result = how(link, *arguments)
         except MemoryError:
-            # libpq gives no result at all where the connection is gone before it could send.
+            # libpq gives no result at all where the connection was gone before it could send.
             if link.status == pq.ConnStatus.OK:
                 raise
             raise psycopg.OperationalError(link.get_error_message(self._connection.info.encoding)) from None
-        if result.status not in _DONE:
-            raise error_from_result(result, encoding=self._connection.info.encoding)
-        return result
+        if result.status in _DONE:
+            return result
+        if link.status != pq.ConnStatus.OK:
+            # Not the server's word, so it has no code that would tell what kind of error this is.
+            raise psycopg.OperationalError(link.get_error_message(self._connection.info.encoding))
+        raise error_from_result(result, encoding=self._connection.info.encoding)
 
 
 def _number_placeholders(sql: str) -> tuple[str, list[str]]:

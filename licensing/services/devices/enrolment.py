@@ -6,17 +6,17 @@ other; the token last, which many products share, so that its row is locked for 
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from accounts.services.events import record_event
-from accounts.services.virtual_accounts import keep_from_deletion
+from accounts.services.virtual_accounts import require_kept
 from cssm.common.actor import Actor
-from cssm.common.compiled import CompiledInsert, CompiledModels, CompiledRead, CompiledUpdate
-from cssm.common.statements import change, in_one
+from cssm.common.compiled import CompiledInsert, CompiledModels, CompiledUpdate
+from cssm.common.statements import change, in_one, require
 from licensing.models import (
     HaGroup,
     IdToken,
@@ -48,13 +48,7 @@ _INSTANCES: Final = CompiledInsert(ProductInstance)
 _CONTACTS: Final = CompiledInsert(InstanceContact)
 _RECEIPTS: Final = CompiledInsert(RegistrationReceipt)
 _CLAIMED: Final = CompiledUpdate(UdiClaim, "smart_account", "instance", "last_contact_at")
-_LIVE: Final = CompiledRead(
-    lambda: (
-        IdToken.objects.filter(pk=0, revoked_at__isnull=True)
-        .filter(expires_at__gt=datetime.max.replace(tzinfo=UTC))
-        .values_list("pk")
-    )
-)
+_LIVE: Final = "SELECT 1 FROM licensing_idtoken WHERE id = %s AND revoked_at IS NULL AND expires_at > %s"
 _COUNT_USE: Final = (
     "UPDATE licensing_idtoken SET uses = uses + 1"
     " WHERE id = %s AND revoked_at IS NULL AND expires_at > %s AND uses < max_uses"
@@ -96,6 +90,7 @@ def enrol(enrolment: Enrolment, *, now: datetime) -> ProductInstance:
             _keep_receipt(enrolment, instance, now)
             _CLAIMED.save(claim)
             record_issued(enrolment.issued, now=now)
+            require_kept(instance.virtual_account_id, missed=Contended)
             take_use(token=admission.token, free=free, now=now)
     return instance
 
@@ -106,11 +101,11 @@ def take_use(*, token: IdToken, free: bool, now: datetime) -> None:
     Unlimited tokens are only looked at. The conditions stand in the update itself, on columns of its own row: a
     subquery would be judged by an older snapshot than the row that was waited for.
     """
+    values = [token.pk, connection.ops.adapt_datetimefield_value(now)]
     if free or token.max_uses is None:
-        if not _LIVE.fetch(token.pk, now):
-            raise Contended
-        return
-    change(_COUNT_USE, [token.pk, connection.ops.adapt_datetimefield_value(now)], missed=Contended)
+        require(_LIVE, values, missed=Contended)
+    else:
+        change(_COUNT_USE, values, missed=Contended)
 
 
 def _end_previous(actor: Actor, claim: UdiClaim, token: IdToken, now: datetime) -> ProductInstance | None:
@@ -152,8 +147,6 @@ def _make_instance(enrolment: Enrolment, now: datetime) -> ProductInstance:
         registered_at=now,
     )
     _INSTANCES.add(instance)
-    if not keep_from_deletion(token.virtual_account_id):
-        raise Contended
     return instance
 
 
