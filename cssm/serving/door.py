@@ -35,17 +35,24 @@ class Door:
     """Called in a thread of a lane, with a request that may be read and the whole of its body."""
 
     def __init__(
-        self, application: WSGIApplication, *, take: TakeMessage, proxies: Proxies, clock: Callable[[], datetime]
+        self,
+        application: WSGIApplication,
+        *,
+        take: TakeMessage,
+        proxies: Proxies,
+        clock: Callable[[], datetime],
+        between: Callable[[], None] = close_old_connections,
     ) -> None:
         self._application, self._take, self._proxies, self._clock = application, take, proxies, clock
+        # As Django around each request: a connection lasts for its age, and one that broke is not used again.
+        self._between = between
 
     def __call__(self, environ: WSGIEnvironment, body: bytes) -> Answer:
         if not is_ordinary(environ):
             return call(self._application, environ, body)
         started = time.perf_counter()
         correlation_id = str(uuid.uuid4())
-        # As Django around each request: a connection lasts for its age, and one that broke is not used again.
-        close_old_connections()
+        self._between()
         try:
             with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
                 source_ip = self._proxies.client_of(environ)
@@ -53,7 +60,7 @@ class Door:
                     body, source_ip=source_ip, correlation_id=correlation_id, now=self._clock()
                 )
         finally:
-            close_old_connections()
+            self._between()
         observe_request(DEVICE, status=status, seconds=time.perf_counter() - started)
         headers = [
             (b"content-type", JSON.encode()),

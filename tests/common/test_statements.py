@@ -5,11 +5,14 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 
 from accounts.models import VirtualAccount
 from cssm.common.compiled import CompiledInsert
-from cssm.common.statements import MISSED, after_commit, change, in_one
+from cssm.common.statements import MISSED, after_commit, change, in_one, require
 
 pytestmark = pytest.mark.django_db
 ACCOUNTS = CompiledInsert(VirtualAccount)
 DESCRIBE = "UPDATE accounts_virtualaccount SET description = %s WHERE id = %s"
+
+
+LOOK = "SELECT 1 FROM accounts_virtualaccount WHERE id = %s"
 
 
 class Overtaken(Exception):
@@ -33,6 +36,10 @@ def put_together(*changes):
 
 def describe(text, pk):
     return lambda: change(DESCRIBE, [text, pk], missed=Overtaken)
+
+
+def look_for(pk):
+    return lambda: require(LOOK, [pk], missed=Overtaken)
 
 
 def add(row):
@@ -133,3 +140,17 @@ def test_a_miss_is_recognised_in_whatever_language_the_server_tells_it(quoted):
     found = MISSED.search(f"invalid input syntax for type integer: {quoted}")
     assert found
     assert found[1] == "12"
+
+
+def test_what_is_required_is_looked_at_with_the_changes(lab, default_va):
+    with in_one():
+        require(LOOK, [default_va.pk], missed=Overtaken)
+        ACCOUNTS.add(lab)
+    assert exists()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_where_what_is_required_is_not_there_nothing_is_changed(lab, alone):
+    with pytest.raises(Overtaken):
+        look_for(0)() if alone else put_together(add(lab), look_for(0))
+    assert not exists()

@@ -84,6 +84,27 @@ def test_a_shortage_of_another_license_makes_the_account_out_of_compliance(regis
     assert statuses(reply) == {"advantage": "AUTHORIZED", "essentials": "OUT_OF_COMPLIANCE"}
 
 
+def test_a_term_that_ended_is_short_in_the_answer_before_any_fold(registered, make_license, acme, engineering, now):
+    """Also beside a pool that has not ended, and where nothing of the use changes."""
+    for tag, days in (("advantage", 10), ("essentials", 20)):
+        make_license(tag)
+        line = {"entitlementTag": tag, "quantity": 5, "licenseType": "term"}
+        deliver_order(
+            actor=SYSTEM,
+            domain=acme.domain,
+            virtual_account=engineering.name,
+            order_ref=tag,
+            lines=[{**line, "startDate": now.isoformat(), "endDate": (now + timedelta(days=days)).isoformat()}],
+            now=now,
+        )
+    use = {"advantage": 1, "essentials": 1}
+    seen = []
+    for days in (0, 9, 10, 11, 20):
+        registered.now = now + timedelta(days=days, seconds=days)
+        seen.append("".join(status[0] for status in statuses(registered.authorize(use)).values()))
+    assert seen == ["AA", "AA", "OA", "OA", "OO"]
+
+
 def test_the_whole_use_is_reported_each_time(registered, advantage, make_license):
     make_license("essentials")
     registered.authorize({"advantage": 2, "essentials": 1})

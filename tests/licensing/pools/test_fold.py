@@ -1,9 +1,10 @@
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 
 from licensing.models import Pool, PoolDelta, PoolTransition, PoolUnit
+from licensing.services.pools import deltas
 from licensing.services.pools.deltas import PoolChange, record_change
 from licensing.services.pools.fold import fold_due, fold_unit
 from licensing.services.pools.rebuild import check_pools
@@ -165,3 +166,34 @@ def test_figures_never_become_negative(engineering, router, now):
     use(make_instance(engineering, now), router, 1, now)
     with pytest.raises(IntegrityError):
         Pool.objects.update(in_use=-1)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_what_is_left_of_taken_deltas_is_cleared_away_once_it_is_much(engineering, router, device, now, monkeypatch):
+    """Nobody else does it: the server's own rounds are too seldom, or switched off."""
+    deliver(engineering, line(router, 100), now=now)
+
+    def count_after(most_dead: int) -> int:
+        monkeypatch.setattr(deltas, "MOST_DEAD", most_dead)
+        for _ in range(20):
+            use(device, router, 1, now)
+            use(device, router, 0, now)
+        fold_due(now=now)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_force_next_flush()")
+            use(device, router, 1, now)
+            fold_due(now=now)
+            cursor.execute("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'licensing_pooldelta'")
+            return int(cursor.fetchone()[0])
+
+    before = count_after(1_000_000)
+    assert count_after(30) == before + 1
+    assert check_pools(now=now) == []
+
+
+def test_within_a_transaction_nothing_is_cleared_away(engineering, router, device, now, monkeypatch):
+    monkeypatch.setattr(deltas, "MOST_DEAD", -1)
+    use(device, router, 1, now)
+    assert fold_due(now=now) == 1
+    assert not deltas.clear_remains()
