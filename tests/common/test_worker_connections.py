@@ -10,7 +10,13 @@ from django.db import connection
 from cssm import celery
 
 pytestmark = pytest.mark.django_db
-TASK = SimpleNamespace(request=SimpleNamespace(is_eager=False))
+
+
+class Task:
+    request = SimpleNamespace(is_eager=False)
+
+
+TASK = Task()
 
 
 def test_celery_leaves_the_connection_open_before_and_after_a_task():
