@@ -30,7 +30,7 @@ _STORED: Final = ", ".join(
     for column in ("purpose", "wrapped", "spki_der")
 )
 # While more than this part of the pool is there, keys are made between bursts of registrations and not beside them.
-_RESERVE: Final = 0.25
+_RESERVE: Final = 0.1
 # Generating is the one thing that burns a processor for minutes; whoever answers devices and people goes first.
 _NICENESS: Final = 15
 

@@ -29,7 +29,7 @@ def note(smart_account, now, **changes):
         **changes,
     }
     record_event(**arguments)
-    return Event.objects.latest("pk")
+    return Event.objects.unsealed().latest("pk")
 
 
 @pytest.fixture
