@@ -2,16 +2,21 @@
 
 import os
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from celery import Celery
-from celery.signals import setup_logging, task_postrun, task_prerun
+from celery.signals import setup_logging, task_postrun, task_prerun, worker_init
 from django.conf import settings
 from django.db import close_old_connections
 
 from cssm.schedule import beat_schedule, task_routes
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cssm.settings")
+
+NICENESS: Final = 5
+"""Of workers: who answers people and devices goes first where they share a machine. Not more, for every message reads what
+is not folded yet."""
 
 app = Celery("cssm")
 
@@ -75,3 +80,10 @@ def _keep_logging(**_: Any) -> None:
 def _keep_connections(**_: Any) -> None:
     """As Django around a request: a connection lasts for its age, and one that broke is not used again."""
     close_old_connections()
+
+
+@worker_init.connect
+def _step_back(**_: Any) -> None:
+    """Before its threads are started, which take it over."""
+    with suppress(OSError, AttributeError):  # not allowed, or another system
+        os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))

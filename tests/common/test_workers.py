@@ -1,10 +1,11 @@
-"""Tasks run several times a second: a worker does not connect anew for each."""
+"""Workers beside the web: they do not connect anew for each of their many tasks, and step back for who answers."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
 from celery.fixups.django import DjangoWorkerFixup
-from celery.signals import task_postrun, task_prerun
+from celery.signals import task_postrun, task_prerun, worker_init
 from django.db import connection
 
 from cssm import celery
@@ -34,3 +35,12 @@ def test_instead_it_is_looked_after_as_around_a_request(monkeypatch):
     for signal in (task_prerun, task_postrun):
         signal.send(sender=TASK)
     assert seen == ["looked after"] * 2
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 5), (10, 10)])
+def test_a_worker_steps_back_but_never_forward(monkeypatch, before, after):
+    seen = []
+    monkeypatch.setattr(os, "getpriority", lambda *_: before)
+    monkeypatch.setattr(os, "setpriority", lambda *asked: seen.append(asked))
+    worker_init.send(sender=TASK)
+    assert seen == [(os.PRIO_PROCESS, 0, after)]
