@@ -15,8 +15,8 @@ from cssm.schedule import beat_schedule, task_routes
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cssm.settings")
 
 NICENESS: Final = 5
-"""Of workers: who answers people and devices goes first where they share a machine. Not more, for every message reads what
-is not folded yet."""
+"""Of workers: who answers people and devices goes first where they share a machine. Not more, for each message reads
+what is not folded yet."""
 
 app = Celery("cssm")
 
