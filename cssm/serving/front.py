@@ -24,10 +24,11 @@ SPREAD: Final = 0.005
 """Seconds for which nobody asks whether a client that waits is still there, and more for each one before it: asked at
 once for thousands that come in a burst, it would hold up everybody else."""
 CROWD: Final = 20
-"""Messages that are being read. With more of them registrations wait a while before they begin: reading goes first, for
-who else sends one stands behind them all."""
+"""Messages that are being read. With more of them no registration begins for a while: reading goes first, for who else
+sends one stands behind them all."""
 BREATH: Final = 0.1
-"""Seconds."""
+AGAIN: Final = 1.0
+"""Seconds of that while, and from one to the next: whoever sends slowly shall not keep others from registering."""
 GONE: Final = object()
 """In place of an answer: nobody is there for it, and nothing was done."""
 
@@ -54,6 +55,7 @@ class Front:
         self._long_messages, self._others = long_messages, others
         self._comes_safely = comes_safely
         self._arriving = 0
+        self._breathed_at = float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -72,6 +74,8 @@ class Front:
             await self._long_messages(scope, receive, send)
             return
         self._arriving += 1
+        if self._arriving > CROWD:
+            self._breathe()
         try:
             body = await _read(receive)
         finally:
@@ -83,8 +87,7 @@ class Front:
         message = body if scope["path"] in JSON_PATHS else open_envelope(body)
         work = partial(self._work, scope, body)
         if is_registration(message):
-            after = BREATH if self._arriving > CROWD else 0.0
-            lane, job = self._registrations, self._registrations.add(key_of_token(message), work, after=after)
+            lane, job = self._registrations, self._registrations.add(key_of_token(message), work)
         else:
             lane, job = self._messages, self._messages.add(None, work)
         watch = None
@@ -102,6 +105,12 @@ class Front:
                 watch.cancel()
         if answer is not GONE:
             await send_answer(send, answer)
+
+    def _breathe(self) -> None:
+        moment = asyncio.get_running_loop().time()
+        if moment - self._breathed_at >= AGAIN:
+            self._breathed_at = moment
+            self._registrations.pause(BREATH)
 
     def _work(self, scope: Scope, body: bytes) -> Answer:
         return self._answer(build_environ(scope), body)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from queue import SimpleQueue
@@ -37,6 +38,8 @@ class Lane:
         self._bell: SimpleQueue[object] = SimpleQueue()
         self._waiting = 0
         self._working = 0
+        self._paused_until = float("-inf")
+        self._closing = threading.Event()
 
     @property
     def waiting(self) -> int:
@@ -53,20 +56,20 @@ class Lane:
         """Whether what is added now has to wait for others."""
         return self._waiting + self._working > self._size
 
-    def add(self, key: Hashable, work: Callable[[], Any], *, after: float = 0.0) -> Job:
-        """Called within an event loop; the job's `future` gets what `work` returns or raises. No thread begins because
-        of it before so many seconds."""
+    def add(self, key: Hashable, work: Callable[[], Any]) -> Job:
+        """Called within an event loop; the job's `future` gets what `work` returns or raises."""
         if len(self._threads) < self._size:
             self._start_thread()
         job = Job(key, work, asyncio.get_running_loop().create_future())
         with self._lock:
             self._queues.setdefault(key, deque()).append(job)
             self._waiting += 1
-        if after:
-            asyncio.get_running_loop().call_later(after, self._bell.put, None)
-        else:
-            self._bell.put(None)
+        self._bell.put(None)
         return job
+
+    def pause(self, seconds: float) -> None:
+        """Begin nothing more for so long; what is in work goes on."""
+        self._paused_until = time.monotonic() + seconds
 
     def drop(self, job: Job) -> bool:
         """Take out what is not begun; False where it is in work or done, which then goes on to its end."""
@@ -82,11 +85,13 @@ class Lane:
 
     def close(self) -> None:
         """End the threads after what was added until now, and wait for that."""
+        self._closing.set()
         for _ in self._threads:
             self._bell.put(STOP)
         for thread in self._threads:
             thread.join()
         self._threads.clear()
+        self._closing.clear()
 
     def _start_thread(self) -> None:
         # Nothing is lost with one that the end of the process cuts off: before that the server waits for all answers.
@@ -96,6 +101,8 @@ class Lane:
 
     def _work(self) -> None:
         while self._bell.get() is not STOP:
+            if (rest := self._paused_until - time.monotonic()) > 0:
+                self._closing.wait(rest)
             job = self._take()
             if job is not None:
                 self._do(job)

@@ -15,6 +15,7 @@ REGISTRATION: Final = re.compile(rb'request_type\\?"\s*:\s*\\?"REGISTRATION\\?"'
 ID_TOKEN: Final = re.compile(rb'id_token\\?"\s*:\s*\\?"((?:[^"\\]|\\+[nr])*)')
 IN_ENVELOPE: Final = re.compile(rb"<(?:[\w.-]+:)?message>([A-Za-z0-9+/=\s]*)<")
 JSON_PATHS: Final = frozenset({"/licservice/license", "/SmartTransport"})
+PLAIN: Final = re.compile(rb"[A-Za-z0-9+/=_-]*")
 BREAKS: Final = re.compile(rb"\\+[nr]|\s")
 
 
@@ -27,8 +28,11 @@ def key_of_token(message: bytes) -> Hashable:
     found = ID_TOKEN.search(message)
     if found is None:
         return None
-    # Whoever writes one token in many ways shall not be served as if he were many.
-    return hash(unquote_to_bytes(BREAKS.sub(b"", found[1])))
+    token = found[1]
+    if PLAIN.fullmatch(token) is None:
+        # Whoever writes one token in many ways shall not be served as if he were many.
+        token = unquote_to_bytes(BREAKS.sub(b"", token))
+    return hash(token)
 
 
 def open_envelope(body: bytes) -> bytes:

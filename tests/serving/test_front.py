@@ -169,7 +169,7 @@ def test_who_goes_away_before_its_turn_is_not_served(office: Office, monkeypatch
 def test_while_a_crowd_is_read_registrations_wait_and_what_is_read_does_not(
     office: Office, monkeypatch: pytest.MonkeyPatch, is_crowded: bool
 ):
-    monkeypatch.setattr(front_module, "CROWD", 0 if is_crowded else 1)
+    monkeypatch.setattr(front_module, "CROWD", 1 if is_crowded else 2)
     monkeypatch.setattr(front_module, "BREATH", 3600.0)
 
     async def play(front: Front) -> bool:
@@ -190,6 +190,23 @@ def test_while_a_crowd_is_read_registrations_wait_and_what_is_read_does_not(
         return has_begun
 
     assert run(office, play) is not is_crowded
+
+
+@pytest.mark.parametrize(("again", "pauses"), [(3600.0, 1), (0.0, 3)])
+def test_who_sends_slowly_or_all_the_time_keeps_nobody_from_registering(
+    office: Office, monkeypatch: pytest.MonkeyPatch, again: float, pauses: int
+):
+    monkeypatch.setattr(front_module, "CROWD", 0)
+    monkeypatch.setattr(front_module, "AGAIN", again)
+    asked: list[float] = []
+
+    async def play(front: Front) -> None:
+        monkeypatch.setattr(front._registrations, "pause", asked.append)
+        for _ in range(3):
+            await Visitor(DEVICES, message("AUTHORIZATION")).call(front)
+
+    run(office, play)
+    assert asked == [front_module.BREATH] * pauses
 
 
 def test_what_is_in_work_goes_on_to_its_end_whoever_leaves(office: Office):
