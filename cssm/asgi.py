@@ -18,6 +18,7 @@ from cssm.wsgi import application as django_application  # sets Django up, befor
 from licensing.views.exchange import take_message
 
 REGISTRATION_THREADS: Final = 1
+REGISTRATION_NICENESS: Final = 5
 MESSAGE_THREADS: Final = 3
 LONG_MESSAGE_THREADS: Final = 2
 OTHER_THREADS: Final = 8
@@ -52,7 +53,9 @@ sys.setswitchinterval(SWITCH_SECONDS)
 proxies = Proxies.trusted()
 application = Front(
     Door(django_application, take=take_message, proxies=proxies, clock=read_clock),
-    registrations=Lane("registrations", threads=REGISTRATION_THREADS, leave=connections.close_all),
+    registrations=Lane(
+        "registrations", threads=REGISTRATION_THREADS, niceness=REGISTRATION_NICENESS, leave=connections.close_all
+    ),
     messages=Lane("messages", threads=MESSAGE_THREADS, leave=connections.close_all),
     long_messages=Streams(django_application, threads=LONG_MESSAGE_THREADS),
     others=Streams(django_application, threads=OTHER_THREADS),

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import suppress
 from typing import Any, Final
 
 from celery import Celery
@@ -10,6 +9,7 @@ from celery.signals import setup_logging, task_postrun, task_prerun, worker_init
 from django.conf import settings
 from django.db import close_old_connections
 
+from cssm.common.priority import step_back
 from cssm.schedule import beat_schedule, task_routes
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cssm.settings")
@@ -84,6 +84,5 @@ def _keep_connections(**_: Any) -> None:
 
 @worker_init.connect
 def _step_back(**_: Any) -> None:
-    """Before its threads are started, which take it over."""
-    with suppress(OSError, AttributeError):  # not allowed, or another system
-        os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+    """Before its threads are started."""
+    step_back(NICENESS)

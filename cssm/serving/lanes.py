@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable
 from queue import SimpleQueue
 from typing import Any, Final
 
+from cssm.common.priority import step_back
+
 STOP: Final = object()
 
 
@@ -24,12 +26,14 @@ class Lane:
     """So many threads, which no other lane's work can take, and a queue for each key before them.
 
     Whose key has waited longest is next, however much waits behind other keys. The threads last as long as the lane, so
-    that what hangs on a thread (a connection to the database) is kept; each calls `leave` as its last.
+    that what hangs on a thread (a connection to the database) is kept; each calls `leave` as its last. With `niceness`
+    the threads of other lanes and processes go first.
     """
 
-    def __init__(self, name: str, *, threads: int, leave: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, name: str, *, threads: int, niceness: int = 0, leave: Callable[[], None] = lambda: None) -> None:
         self.name = name
         self._size = threads
+        self._niceness = niceness
         self._leave = leave
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -100,6 +104,8 @@ class Lane:
         thread.start()
 
     def _work(self) -> None:
+        if self._niceness:
+            step_back(self._niceness)
         while self._bell.get() is not STOP:
             if (rest := self._paused_until - time.monotonic()) > 0:
                 self._closing.wait(rest)

@@ -1,11 +1,9 @@
 """Signing keys made ahead: generating one takes 30 ms, claiming one well under a millisecond."""
 
-import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from django.conf import settings
@@ -13,6 +11,7 @@ from django.db import connection, transaction
 
 from cssm.common.jobs import nudge
 from cssm.common.leases import lease
+from cssm.common.priority import step_back
 from cssm.common.statements import prepared_cursor
 from pki import keystore
 from pki.models import KeyRef, PooledKey
@@ -31,7 +30,8 @@ _STORED: Final = ", ".join(
 )
 # While more than this part of the pool is there, keys are made between bursts of registrations and not beside them.
 _RESERVE: Final = 0.1
-# Generating is the one thing that burns a processor for minutes; whoever answers devices and people goes first.
+# Generating is the one thing that burns a processor for minutes; whoever answers devices and people goes first. The
+# library lets go of the interpreter while it generates.
 _NICENESS: Final = 15
 
 
@@ -44,7 +44,9 @@ def fill_key_pool(*, now: datetime, limit: int | None = None) -> int:
     """
     deadline = time.monotonic() + FILL_SECONDS
     made, level, is_busy = 0, 0, False
-    background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="key-pool", initializer=_step_back)
+    background = ThreadPoolExecutor(
+        max_workers=1, thread_name_prefix="key-pool", initializer=partial(step_back, _NICENESS)
+    )
     with lease(FILL_TASK, now=now, seconds=_LEASE_SECONDS) as obtained, background:
         if not obtained:
             return 0
@@ -91,12 +93,6 @@ def claim_pooled_key() -> KeyRef | None:
 def generate_key(*, now: datetime) -> KeyRef:
     """A new key, not by way of the pool. Not to be called inside a transaction."""
     return keystore.keep_key(keystore.make_key(KeyAlgorithm.RSA_2048), purpose=KeyPurpose.MESSAGES, now=now)
-
-
-def _step_back() -> None:
-    """Give this thread alone a lower priority (Linux; the library lets go of the interpreter while it generates)."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _add_key(new: keystore.NewKey, now: datetime) -> None:

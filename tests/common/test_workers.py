@@ -1,6 +1,7 @@
 """Workers beside the web: they do not connect anew for each of their many tasks, and step back for who answers."""
 
 import os
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from celery.signals import task_postrun, task_prerun, worker_init
 from django.db import connection
 
 from cssm import celery
+from cssm.common.priority import step_back
 
 pytestmark = pytest.mark.django_db
 
@@ -43,4 +45,18 @@ def test_a_worker_steps_back_but_never_forward(monkeypatch, before, after):
     monkeypatch.setattr(os, "getpriority", lambda *_: before)
     monkeypatch.setattr(os, "setpriority", lambda *asked: seen.append(asked))
     worker_init.send(sender=TASK)
-    assert seen == [(os.PRIO_PROCESS, 0, after)]
+    assert seen == [(os.PRIO_PROCESS, threading.get_native_id(), after)]
+
+
+def test_only_the_thread_that_asks_steps_back():
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    seen = []
+
+    def work():
+        step_back(own + 3)
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert (seen, os.getpriority(os.PRIO_PROCESS, 0)) == ([min(19, own + 3)], own)

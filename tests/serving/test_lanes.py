@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cssm.serving import lanes
 from cssm.serving.lanes import Lane
 
 
@@ -86,6 +87,20 @@ def test_while_a_lane_pauses_nothing_begins_and_its_end_ends_the_pause():
 
     run(play)
     assert done == ["waited"]
+
+
+@pytest.mark.parametrize("niceness", [0, 5])
+def test_a_lane_may_let_others_go_first(monkeypatch, niceness):
+    asked: list[int] = []
+    monkeypatch.setattr(lanes, "step_back", asked.append)
+
+    async def play() -> None:
+        lane = Lane("registrations", threads=1, niceness=niceness)
+        await lane.add("a", lambda: None).future
+        lane.close()
+
+    run(play)
+    assert asked == [niceness] * bool(niceness)
 
 
 def test_after_the_pause_all_goes_on():
