@@ -8,7 +8,6 @@ from uuid import UUID
 import psycopg
 import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from accounts.models import SmartAccount
 from cssm.common.postgresql import direct
@@ -32,7 +31,7 @@ TYPES = ("int", "bigint", "float8", "boolean", "text", "text", "bytea", "uuid", 
 
 
 @pytest.fixture
-def other() -> Iterator[BaseDatabaseWrapper]:
+def other() -> Iterator[Any]:
     """A connection of its own, which a test may break."""
     copy = connection.copy()
     yield copy
@@ -123,6 +122,7 @@ def test_only_so_many_statements_are_kept(other, monkeypatch):
             assert ask(other, f"SELECT %s::int AS kept_{number}", [round_]) == [(round_,)]
     [(kept,)] = ask(other, "SELECT COUNT(*) FROM pg_prepared_statements")
     assert kept <= 3
+    assert len(other._direct._statements) <= 3
 
 
 def test_a_connection_that_is_gone_fails_as_one_and_the_next_request_has_a_new_one(other):

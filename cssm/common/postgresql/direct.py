@@ -83,8 +83,8 @@ class Statements:
             # All of them: which are in use shows at once, and it happens hardly ever.
             self._send(pq.PGconn.exec_, b"; ".join(b"DEALLOCATE " + name for name in self._prepared))
             self._prepared.clear()
-            for each in self._statements.values():
-                each.names.clear()
+            self._statements.clear()
+            statement.names.clear()
         name = f"direct_{next(self._numbers)}".encode()
         self._send(pq.PGconn.prepare, name, statement.text, types)
         statement.names[types] = name
