@@ -1,6 +1,5 @@
 """The ASGI application that granian serves: Django's WSGI application behind lanes (docs/decisions/0018-lanes.md)."""
 
-import gc
 import resource
 import sys
 from functools import partial
@@ -10,6 +9,8 @@ from django.db import connections
 
 from cssm.common.clock import read_clock
 from cssm.common.middleware import Proxies, may_be_read
+from cssm.serving.collecting import leave_alone_what_is_loaded
+from cssm.serving.deputy import Deputy
 from cssm.serving.door import Door
 from cssm.serving.front import Front
 from cssm.serving.lanes import Lane
@@ -18,15 +19,14 @@ from cssm.wsgi import application as django_application  # sets Django up, befor
 from licensing.views.exchange import take_message
 
 REGISTRATION_THREADS: Final = 1
-REGISTRATION_NICENESS: Final = 5
 MESSAGE_THREADS: Final = 3
 LONG_MESSAGE_THREADS: Final = 2
 OTHER_THREADS: Final = 8
-"""Of each web process. Each may hold a connection to the database."""
+"""Of each web process. Each may hold a connection to the database, that for registrations in a process of its own."""
 
 SWITCH_SECONDS: Final = 0.001
 """For how long a thread may keep Python while another one waits for it. A message asks for it after each statement, so
-that beside a registration at work Python's own 5 ms would be waited for several times over."""
+that beside a page in work Python's own 5 ms would be waited for several times over."""
 
 
 def allow_many_connections() -> None:
@@ -35,27 +35,18 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-COLLECT_AFTER: Final = (5_000, 20, 20)
-"""Objects, and collections of the younger ones: a burst of messages is not held up by collections of its own."""
-
-
-def leave_alone_what_is_loaded() -> None:
-    """What stands since the start is never garbage, but each full collection would go through it, for longer than
-    a tenth of a second, while everybody waits."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
-
-
 allow_many_connections()
 sys.setswitchinterval(SWITCH_SECONDS)
 
 proxies = Proxies.trusted()
+door = Door(django_application, take=take_message, proxies=proxies, clock=read_clock)
+registrar = Deputy("cssm.registrar", instead=door)
 application = Front(
-    Door(django_application, take=take_message, proxies=proxies, clock=read_clock),
-    registrations=Lane(
-        "registrations", threads=REGISTRATION_THREADS, niceness=REGISTRATION_NICENESS, leave=connections.close_all
-    ),
+    door,
+    begin=registrar.start,
+    end=registrar.close,
+    register=registrar,
+    registrations=Lane("registrations", threads=REGISTRATION_THREADS, leave=connections.close_all),
     messages=Lane("messages", threads=MESSAGE_THREADS, leave=connections.close_all),
     long_messages=Streams(django_application, threads=LONG_MESSAGE_THREADS),
     others=Streams(django_application, threads=OTHER_THREADS),

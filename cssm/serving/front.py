@@ -23,39 +23,39 @@ PATIENCE: Final = 0.5
 SPREAD: Final = 0.005
 """Seconds for which nobody asks whether a client that waits is still there, and more for each one before it: asked at
 once for thousands that come in a burst, it would hold up everybody else."""
-CROWD: Final = 20
-"""Messages that are being read. With more of them no registration begins for a while: reading goes first, for who else
-sends one stands behind them all."""
-BREATH: Final = 0.1
-AGAIN: Final = 1.0
-"""Seconds of that while, and from one to the next: whoever sends slowly shall not keep others from registering."""
 GONE: Final = object()
 """In place of an answer: nobody is there for it, and nothing was done."""
+
+
+AnswerMessage = Callable[[WSGIEnvironment, bytes], Answer]
 
 
 class Front:
     """Registrations, other device messages, long device messages, and everything else: none waits for another kind.
 
-    `answer` is called in a thread with a message's WSGI environment and body; `comes_safely` tells by the environment
-    whether a request's body may be read at all.
+    `answer` is called in a thread with a message's WSGI environment and body, `register` with those of a registration;
+    `begin` is called before the first and `end` after the last; `comes_safely` tells by the environment whether a
+    request's body may be read at all.
     """
 
     def __init__(
         self,
-        answer: Callable[[WSGIEnvironment, bytes], Answer],
+        answer: AnswerMessage,
         *,
+        begin: Callable[[], None] = lambda: None,
+        end: Callable[[], None] = lambda: None,
+        register: AnswerMessage,
         registrations: Lane,
         messages: Lane,
         long_messages: Streams,
         others: Streams,
         comes_safely: Callable[[WSGIEnvironment], bool],
     ) -> None:
-        self._answer = answer
+        self._answer, self._register = answer, register
+        self._begin, self._end = begin, end
         self._registrations, self._messages = registrations, messages
         self._long_messages, self._others = long_messages, others
         self._comes_safely = comes_safely
-        self._arriving = 0
-        self._breathed_at = float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -73,23 +73,17 @@ class Front:
         if not length.isdecimal() or int(length) > READ_AHEAD or not self._comes_safely(environ):
             await self._long_messages(scope, receive, send)
             return
-        self._arriving += 1
-        if self._arriving > CROWD:
-            self._breathe()
-        try:
-            body = await _read(receive)
-        finally:
-            self._arriving -= 1
+        body = await _read(receive)
         if body is None:
             # It may be gone altogether, or have stopped sending only.
             await send_answer(send, CUT_OFF)
             return
         message = body if scope["path"] in JSON_PATHS else open_envelope(body)
-        work = partial(self._work, scope, body)
         if is_registration(message):
-            lane, job = self._registrations, self._registrations.add(key_of_token(message), work)
+            lane, key, answer_message = self._registrations, key_of_token(message), self._register
         else:
-            lane, job = self._messages, self._messages.add(None, work)
+            lane, key, answer_message = self._messages, None, self._answer
+        job = lane.add(key, partial(_work, answer_message, scope, body))
         watch = None
         if lane.is_behind:
             # Spread, for in a burst all of them come at once.
@@ -106,17 +100,9 @@ class Front:
         if answer is not GONE:
             await send_answer(send, answer)
 
-    def _breathe(self) -> None:
-        moment = asyncio.get_running_loop().time()
-        if moment - self._breathed_at >= AGAIN:
-            self._breathed_at = moment
-            self._registrations.pause(BREATH)
-
-    def _work(self, scope: Scope, body: bytes) -> Answer:
-        return self._answer(build_environ(scope), body)
-
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server asks to shut down when all that it took is answered."""
+        self._begin()
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
         await asyncio.to_thread(self.close)
@@ -125,6 +111,11 @@ class Front:
     def close(self) -> None:
         for part in (self._registrations, self._messages, self._long_messages, self._others):
             part.close()
+        self._end()
+
+
+def _work(answer_message: AnswerMessage, scope: Scope, body: bytes) -> Answer:
+    return answer_message(build_environ(scope), body)
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -2,13 +2,10 @@
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from queue import SimpleQueue
 from typing import Any, Final
-
-from cssm.common.priority import step_back
 
 STOP: Final = object()
 
@@ -26,14 +23,12 @@ class Lane:
     """So many threads, which no other lane's work can take, and a queue for each key before them.
 
     Whose key has waited longest is next, however much waits behind other keys. The threads last as long as the lane, so
-    that what hangs on a thread (a connection to the database) is kept; each calls `leave` as its last. With `niceness`
-    the threads of other lanes and processes go first.
+    that what hangs on a thread (a connection to the database) is kept; each calls `leave` as its last.
     """
 
-    def __init__(self, name: str, *, threads: int, niceness: int = 0, leave: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, name: str, *, threads: int, leave: Callable[[], None] = lambda: None) -> None:
         self.name = name
         self._size = threads
-        self._niceness = niceness
         self._leave = leave
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -42,8 +37,6 @@ class Lane:
         self._bell: SimpleQueue[object] = SimpleQueue()
         self._waiting = 0
         self._working = 0
-        self._paused_until = float("-inf")
-        self._closing = threading.Event()
 
     @property
     def waiting(self) -> int:
@@ -71,10 +64,6 @@ class Lane:
         self._bell.put(None)
         return job
 
-    def pause(self, seconds: float) -> None:
-        """Begin nothing more for so long; what is in work goes on."""
-        self._paused_until = time.monotonic() + seconds
-
     def drop(self, job: Job) -> bool:
         """Take out what is not begun; False where it is in work or done, which then goes on to its end."""
         with self._lock:
@@ -89,13 +78,11 @@ class Lane:
 
     def close(self) -> None:
         """End the threads after what was added until now, and wait for that."""
-        self._closing.set()
         for _ in self._threads:
             self._bell.put(STOP)
         for thread in self._threads:
             thread.join()
         self._threads.clear()
-        self._closing.clear()
 
     def _start_thread(self) -> None:
         # Nothing is lost with one that the end of the process cuts off: before that the server waits for all answers.
@@ -104,11 +91,7 @@ class Lane:
         thread.start()
 
     def _work(self) -> None:
-        if self._niceness:
-            step_back(self._niceness)
         while self._bell.get() is not STOP:
-            if (rest := self._paused_until - time.monotonic()) > 0:
-                self._closing.wait(rest)
             job = self._take()
             if job is not None:
                 self._do(job)

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 # A message is JSON within a JSON text, so its quotation marks have a backslash before them.
 REGISTRATION: Final = re.compile(rb'request_type\\?"\s*:\s*\\?"REGISTRATION\\?"')
-ID_TOKEN: Final = re.compile(rb'id_token\\?"\s*:\s*\\?"((?:[^"\\]|\\+[nr])*)')
+ID_TOKEN: Final = re.compile(rb'id_token\\?"\s*:\s*\\?"([^"\\]*(?:\\+[nr][^"\\]*)*)')
 IN_ENVELOPE: Final = re.compile(rb"<(?:[\w.-]+:)?message>([A-Za-z0-9+/=\s]*)<")
 JSON_PATHS: Final = frozenset({"/licservice/license", "/SmartTransport"})
 PLAIN: Final = re.compile(rb"[A-Za-z0-9+/=_-]*")

@@ -21,7 +21,7 @@ from cssm.serving.gateway import build_environ, call
 from cssm.serving.lanes import Lane
 from cssm.serving.sorting import open_envelope
 from cssm.serving.streams import Streams
-from tests.serving.visitors import CutOff, Slow, Visitor
+from tests.serving.visitors import CutOff, Visitor
 
 DEVICES, SOAP = "/licservice/license", "/its/service/oddce/services/DDCEService"
 OVER_LIMIT = b" " * (1024 * 1024 + 1)
@@ -54,9 +54,18 @@ class Office:
         return [name.encode()]
 
 
-def stand(application: Any, *, comes_safely: Callable[[Any], bool] = lambda environ: True) -> Front:
+def stand(
+    application: Any,
+    *,
+    registrar: Any = None,
+    tell: Callable[[str], None] = lambda event: None,
+    comes_safely: Callable[[Any], bool] = lambda environ: True,
+) -> Front:
     return Front(
         partial(call, application),
+        register=partial(call, registrar or application),
+        begin=partial(tell, "begun"),
+        end=partial(tell, "ended"),
         registrations=Lane("registrations", threads=1),
         messages=Lane("messages", threads=1),
         long_messages=Streams(application, threads=1),
@@ -145,6 +154,27 @@ def test_a_tenants_one_registration_does_not_wait_for_anothers_thousands(office:
     assert office.served[:4] == ["first", "crowd 0", "single", "crowd 1"]
 
 
+@pytest.mark.parametrize("in_envelope", [False, True])
+def test_registrations_are_answered_elsewhere_and_all_else_is_not(in_envelope: bool):
+    def say(text: bytes) -> Any:
+        def application(_environ: Any, start_response: Any) -> list[bytes]:
+            start_response("200 OK", [])
+            return [text]
+
+        return application
+
+    def visit(request_type: str) -> Visitor:
+        if in_envelope:
+            return Visitor(SOAP, envelope(message(request_type)), kind="text/xml")
+        return Visitor(DEVICES, message(request_type))
+
+    async def play(front: Front) -> list[bytes]:
+        kinds = ["REGISTRATION", "AUTHORIZATION", "RENEWAL"]
+        return [(await visit(kind).call(front)).body for kind in kinds]
+
+    assert run(say(b"here"), play, registrar=say(b"elsewhere")) == [b"elsewhere", b"here", b"here"]
+
+
 def test_who_goes_away_before_its_turn_is_not_served(office: Office, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(front_module, "PATIENCE", 0.0)
 
@@ -163,50 +193,6 @@ def test_who_goes_away_before_its_turn_is_not_served(office: Office, monkeypatch
 
     run(office, play)
     assert office.served == ["first", "stays"]
-
-
-@pytest.mark.parametrize("is_crowded", [True, False])
-def test_while_a_crowd_is_read_registrations_wait_and_what_is_read_does_not(
-    office: Office, monkeypatch: pytest.MonkeyPatch, is_crowded: bool
-):
-    monkeypatch.setattr(front_module, "CROWD", 1 if is_crowded else 2)
-    monkeypatch.setattr(front_module, "BREATH", 3600.0)
-
-    async def play(front: Front) -> bool:
-        slow = Slow(DEVICES, message("AUTHORIZATION"))
-        reading = asyncio.create_task(slow.call(front))
-        await slow.is_read.wait()
-        registering = asyncio.create_task(Visitor(DEVICES, message("REGISTRATION", "crowd")).call(front))
-        while front._registrations.waiting + front._registrations.working < 1:
-            await asyncio.sleep(0)
-        assert (await Visitor(DEVICES, message("AUTHORIZATION")).call(front)).status == 200
-        has_begun = await asyncio.to_thread(office.entered.wait, 0.2 if is_crowded else 10)
-        office.door.set()
-        slow.goes_on.set()
-        assert (await reading).status == 200
-        if not is_crowded:
-            await registering
-        registering.cancel()
-        return has_begun
-
-    assert run(office, play) is not is_crowded
-
-
-@pytest.mark.parametrize(("again", "pauses"), [(3600.0, 1), (0.0, 3)])
-def test_who_sends_slowly_or_all_the_time_keeps_nobody_from_registering(
-    office: Office, monkeypatch: pytest.MonkeyPatch, again: float, pauses: int
-):
-    monkeypatch.setattr(front_module, "CROWD", 0)
-    monkeypatch.setattr(front_module, "AGAIN", again)
-    asked: list[float] = []
-
-    async def play(front: Front) -> None:
-        monkeypatch.setattr(front._registrations, "pause", asked.append)
-        for _ in range(3):
-            await Visitor(DEVICES, message("AUTHORIZATION")).call(front)
-
-    run(office, play)
-    assert asked == [front_module.BREATH] * pauses
 
 
 def test_what_is_in_work_goes_on_to_its_end_whoever_leaves(office: Office):
@@ -252,10 +238,11 @@ def test_a_long_message_waits_in_the_network_until_a_thread_reads_it():
 
 
 def test_shutting_down_answers_what_was_taken(office: Office):
+    told: list[str] = []
+
     async def play(front: Front) -> None:
         first = await seated(office, front)
         asked: list[str] = ["lifespan.startup", "lifespan.shutdown"]
-        told: list[str] = []
 
         async def receive() -> Any:
             if asked[0] == "lifespan.shutdown":
@@ -266,11 +253,11 @@ def test_shutting_down_answers_what_was_taken(office: Office):
             told.append(event["type"])
 
         await front({"type": "lifespan"}, receive, send)
-        assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+        assert told == ["begun", "lifespan.startup.complete", "ended", "lifespan.shutdown.complete"]
         assert (await first).body == b"first"
         assert "registrations-1" not in {thread.name for thread in threading.enumerate()}
 
-    run(office, play)
+    run(office, play, tell=told.append)
 
 
 # --- the same answers as without lanes ----

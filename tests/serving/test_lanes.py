@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from cssm.serving import lanes
 from cssm.serving.lanes import Lane
 
 
@@ -56,60 +55,6 @@ def test_every_key_has_its_turn_however_much_waits_behind_another():
 
     run(play)
     assert done == ["crowd 0", "single", "pair 0", "crowd 1", "pair 1", "crowd 2", "crowd 3"]
-
-
-class Rest(threading.Event):
-    """Tells that somebody rests, and for how long."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begun = threading.Event()
-        self.seconds = 0.0
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.seconds = timeout or 0.0
-        self.begun.set()
-        return super().wait(timeout)
-
-
-def test_while_a_lane_pauses_nothing_begins_and_its_end_ends_the_pause():
-    done: list[str] = []
-    rest = Rest()
-
-    async def play() -> None:
-        with opened() as lane:
-            lane._closing = rest
-            lane.pause(3600.0)
-            lane.add("a", partial(done.append, "waited"))
-            assert await asyncio.to_thread(rest.begun.wait, 10)
-            assert 3500 < rest.seconds <= 3600
-            assert (lane.waiting, lane.working, done) == (1, 0, [])
-
-    run(play)
-    assert done == ["waited"]
-
-
-@pytest.mark.parametrize("niceness", [0, 5])
-def test_a_lane_may_let_others_go_first(monkeypatch, niceness):
-    asked: list[int] = []
-    monkeypatch.setattr(lanes, "step_back", asked.append)
-
-    async def play() -> None:
-        lane = Lane("registrations", threads=1, niceness=niceness)
-        await lane.add("a", lambda: None).future
-        lane.close()
-
-    run(play)
-    assert asked == [niceness] * bool(niceness)
-
-
-def test_after_the_pause_all_goes_on():
-    async def play() -> None:
-        with opened() as lane:
-            lane.pause(0.01)
-            assert await lane.add("a", lambda: "done").future == "done"
-
-    run(play)
 
 
 def test_who_comes_back_queues_behind_those_who_came_before():

@@ -70,19 +70,6 @@ class Visitor:
         return b"".join(message.get("body", b"") for message in self.sent[1:])
 
 
-class Slow(Visitor):
-    """One whose body comes when `goes_on` is set."""
-
-    def __init__(self, path: str, *pieces: bytes) -> None:
-        super().__init__(path, *pieces)
-        self.is_read, self.goes_on = asyncio.Event(), asyncio.Event()
-
-    async def receive(self) -> Any:
-        self.is_read.set()
-        await self.goes_on.wait()
-        return await super().receive()
-
-
 class CutOff(Visitor):
     """One whose connection breaks after its first piece, with more to come."""
 
