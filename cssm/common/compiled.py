@@ -37,30 +37,44 @@ class CompiledRead:
         self._build = build
         self._sql = ""
         self._vendor = ""
+        self._width = 0
         self._converters: list[tuple[int, list[Converter], Any]] = []
 
     def fetch(self, *parameters: Any) -> list[list[Any]]:
         """Every row."""
         own = engine()
+        sql, _ = self.prepare(own)
+        with prepared_cursor() as cursor:
+            cursor.execute(sql, [_adapt(value, own) for value in parameters])
+            return [self._convert(list(row), own) for row in cursor.fetchall()]
+
+    def prepare(self, own: BaseDatabaseWrapper) -> tuple[str, int]:
+        """The statement, and how many columns it gives."""
         if self._vendor != own.vendor:
             self.compile(self._build())
-        with prepared_cursor() as cursor:
-            cursor.execute(self._sql, [_adapt(value, own) for value in parameters])
-            rows = [list(row) for row in cursor.fetchall()]
-        for row in rows:
-            for position, converters, expression in self._converters:
-                for convert in converters:
-                    row[position] = convert(row[position], expression, own)
-        return rows
+            # The last, for it tells other threads that the rest is there.
+            self._vendor = own.vendor
+        return self._sql, self._width
+
+    def take(self, row: list[Any], own: BaseDatabaseWrapper) -> Any:
+        """What a row of it is, as the database gave it."""
+        return self._convert(row, own)
 
     def compile(self, queryset: QuerySet[Any, Any]) -> Any:
         """Returns Django's compiler of it."""
         compiler = queryset.query.get_compiler(connection=connection)
         self._sql, _ = compiler.as_sql()
-        found = compiler.get_converters([column for column, _, _ in compiler.select or ()])
+        columns = [column for column, _, _ in compiler.select or ()]
+        found = compiler.get_converters(columns)
         self._converters = [(position, converters, column) for position, (converters, column) in found.items()]
-        self._vendor = connection.vendor
+        self._width = len(columns)
         return compiler
+
+    def _convert(self, row: list[Any], own: BaseDatabaseWrapper) -> list[Any]:
+        for position, converters, expression in self._converters:
+            for convert in converters:
+                row[position] = convert(row[position], expression, own)
+        return row
 
 
 class CompiledModels(CompiledRead, Generic[M]):
@@ -75,6 +89,9 @@ class CompiledModels(CompiledRead, Generic[M]):
         """What the first row is of, if there is any."""
         rows = self.fetch(*parameters)
         return self._make(rows[0]) if rows else None
+
+    def take(self, row: list[Any], own: BaseDatabaseWrapper) -> M:
+        return self._make(super().take(row, own))
 
     def compile(self, queryset: QuerySet[Any, Any]) -> Any:
         compiler = super().compile(queryset)
@@ -91,6 +108,44 @@ class CompiledModels(CompiledRead, Generic[M]):
 
         self._make = make
         return compiler
+
+
+class CompiledTogether:
+    """The first of each of several reads, by one statement: all of them see the same state."""
+
+    def __init__(self, *reads: CompiledRead) -> None:
+        self._reads = reads
+        self._sql = ""
+        self._vendor = ""
+        self._widths: list[int] = []
+
+    def first(self, *parameters: Sequence[Any]) -> list[Any]:
+        """For each read, in their order, what its first row is of, or None. `parameters` are those of each."""
+        own = engine()
+        if self._vendor != own.vendor:
+            self._compile(own)
+        values = [_adapt(value, own) for each in parameters for value in each]
+        with prepared_cursor() as cursor:
+            cursor.execute(self._sql, values)
+            row = list(cursor.fetchone())
+        found: list[Any] = []
+        begin = 0
+        for read, width in zip(self._reads, self._widths, strict=True):
+            found.append(read.take(row[begin + 1 : begin + 1 + width], own) if row[begin] else None)
+            begin += 1 + width
+        return found
+
+    def _compile(self, own: BaseDatabaseWrapper) -> None:
+        prepared = [read.prepare(own) for read in self._reads]
+        # What is not there leaves its columns empty, the first of them too.
+        parts = [
+            f"LEFT JOIN (SELECT 1 AS present, {sql.removeprefix('SELECT ')} LIMIT 1) AS part{n} ON TRUE"
+            for n, (sql, _) in enumerate(prepared)
+        ]
+        self._sql = f"SELECT {', '.join(f'part{n}.*' for n in range(len(parts)))} FROM (SELECT 1 AS one) AS always "  # noqa: S608  our own names
+        self._sql += " ".join(parts)
+        self._widths = [width for _, width in prepared]
+        self._vendor = own.vendor
 
 
 class CompiledInsert:

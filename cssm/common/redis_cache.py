@@ -22,10 +22,11 @@ class _Clients(stock.RedisCacheClient):
         return kept
 
     def count(self, key: str, timeout: int) -> int:
-        with self.get_client(key, write=True).pipeline(transaction=False) as together:
-            together.set(key, 0, ex=timeout, nx=True)
-            together.incr(key)
-            return int(together.execute()[1])
+        client = self.get_client(key, write=True)
+        count = int(client.incr(key))
+        if count == 1:
+            client.expire(key, timeout)
+        return count
 
 
 class RedisCache(stock.RedisCache):

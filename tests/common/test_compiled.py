@@ -2,13 +2,14 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
 
 from accounts.models import Event, SmartAccount, VirtualAccount
 from accounts.services.events import record_event
 from cssm.common.actor import SYSTEM
-from cssm.common.compiled import CompiledInsert, CompiledModels, CompiledRead, CompiledUpdate
+from cssm.common.compiled import CompiledInsert, CompiledModels, CompiledRead, CompiledTogether, CompiledUpdate
 
 BY_UUID = CompiledRead(
     lambda: VirtualAccount.objects.filter(uuid=uuid.UUID(int=0)).values_list(
@@ -27,6 +28,7 @@ LIVE_SINCE = CompiledRead(
         VirtualAccount.objects.filter(created_at__lte=datetime.max.replace(tzinfo=UTC)).order_by("pk").values_list("pk")
     )
 )
+TOGETHER = CompiledTogether(WITH_ACCOUNT, BY_UUID, LIVE_SINCE)
 NEW = CompiledInsert(VirtualAccount)
 RENAME = CompiledUpdate(VirtualAccount, "name", "deleted_at")
 
@@ -69,6 +71,23 @@ def test_models_come_whole_with_what_is_selected_beside_them(default_va, acme, d
 def test_a_moment_can_be_a_parameter(default_va, now):
     assert [default_va.pk] in LIVE_SINCE.fetch(default_va.created_at)
     assert [default_va.pk] not in LIVE_SINCE.fetch(default_va.created_at - timedelta(microseconds=1))
+
+
+@pytest.mark.parametrize(("is_named", "is_known", "is_live"), list(product([True, False], repeat=3)))
+def test_several_reads_are_one_statement_whatever_is_missing(
+    default_va, acme, umbrella, django_assert_num_queries, is_named, is_known, is_live
+):
+    uid = default_va.uuid if is_known else uuid.uuid4()
+    since = default_va.created_at - (timedelta(0) if is_live else timedelta(microseconds=1))
+    TOGETHER.first(["of both engines"], [uuid.uuid4()], [since])
+    with django_assert_num_queries(1):
+        found, row, live = TOGETHER.first([default_va.name if is_named else "no such name"], [uid], [since])
+        assert (found and found.smart_account.domain) == (acme.domain if is_named else None)
+    assert found == (default_va if is_named else None)
+    assert row == ([default_va.uuid, default_va.created_at, True, None, acme.domain] if is_known else None)
+    # Of several rows it is the first in the order of the query.
+    assert VirtualAccount.objects.filter(created_at__lte=default_va.created_at).count() > 1
+    assert live == ([VirtualAccount.objects.order_by("pk")[0].pk] if is_live else None)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -5,21 +5,43 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db.models import Max, Min
+
 from accounts.states import AccountStatus
+from cssm.common.compiled import CompiledModels, CompiledRead, CompiledTogether
 from cssm.common.ratelimit import Limit
 from licensing.codecs.device_data import Registration, parse_registration
 from licensing.codecs.device_message import Envelope, Request
 from licensing.codecs.refusals import Refusal, RefusalCode
-from licensing.models import IdToken, ProductInstance
-from licensing.services.devices.claims import find_claim, refuse_foreign_claim, refuse_reserved
-from licensing.services.devices.identities import match_identifier, owns_key, read_csr
-from licensing.services.devices.tokens import find_token
+from licensing.models import IdToken, InstanceKey, Origin, ProductInstance, RegistrationReceipt, UdiClaim
+from licensing.services.devices.claims import CLAIMS, refuse_foreign_claim, refuse_reserved
+from licensing.services.devices.identities import judge_owners, match_identifier, read_csr
+from licensing.services.devices.tokens import TOKENS, digest_token
 from licensing.states import InstanceState, TokenState
 from pki.crypto.csr import ParsedCsr
 from pki.crypto.messages import verify_signature
 
 REGISTRATIONS: Final = Limit("registrations", per_second=100, burst=2000)
 LOST_ANSWER_GRACE: Final = timedelta(hours=24)
+DIRECT: Final = "direct"
+"""The origin of instances that register here, and not with an on-prem server."""
+
+_KNOWN: Final = CompiledTogether(
+    CompiledModels(lambda: RegistrationReceipt.objects.filter(pk="")),
+    # Two of them where several products have used the key, whichever they are.
+    CompiledRead(
+        lambda: (
+            InstanceKey.objects.filter(public_key_digest="")
+            .order_by()
+            .values("public_key_digest")
+            .annotate(first=Min("instance__udi"), last=Max("instance__udi"))
+            .values_list("first", "last")
+        )
+    ),
+    TOKENS,
+    CLAIMS,
+    CompiledModels(lambda: Origin.objects.filter(name="")),
+)
 
 _TOKEN_REFUSALS: Final = {
     TokenState.REVOKED: (RefusalCode.TOKEN_REVOKED, "The ID token was revoked."),
@@ -43,6 +65,17 @@ class Application:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What the database says about an application, all at one moment."""
+
+    receipt: RegistrationReceipt | None
+    owners: frozenset[str]
+    token: IdToken | None
+    claim: UdiClaim | None
+    origin: Origin | None
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """What an application may do; `brings_key`: its key is that of an earlier registration of the same product."""
 
@@ -60,14 +93,21 @@ def read_application(*, envelope: Envelope, request: Request) -> Application:
     return Application(request, registration, csr, hashlib.sha256(csr.spki_der).hexdigest())
 
 
-def admit(*, application: Application, now: datetime) -> Admission:
+def look_up(application: Application) -> Known:
+    """One query."""
+    digest = digest_token(application.registration.id_token)
+    key = [application.key_digest]
+    receipt, owners, token, claim, origin = _KNOWN.first(key, key, [digest], [application.udi], [DIRECT])
+    return Known(receipt, frozenset(owners or ()), token, claim, origin)
+
+
+def admit(*, application: Application, known: Known, now: datetime) -> Admission:
     """Everything else. Raises `Refusal`: UDI_MISMATCH, CSR_INVALID, TOKEN_…, UDI_REGISTERED_ELSEWHERE, RATE_LIMITED."""
     identifier = match_identifier(application.csr, application.request.sudi)
-    brings_key = owns_key(key_digest=application.key_digest, udi=application.udi)
-    token = find_token(application.registration.id_token)
+    brings_key = judge_owners(known.owners, udi=application.udi)
+    token, claim = known.token, known.claim
     if token is None or not _is_live(token):
         raise Refusal(RefusalCode.TOKEN_INVALID, "There is no such ID token.", where="$.data.id_token")
-    claim = find_claim(application.udi)
     free = is_free_of_charge(previous=claim.instance if claim else None, token=token, now=now)
     _refuse_spent_token(token, free=free, now=now)
     if claim is not None:

@@ -17,7 +17,7 @@ _CLAIM: Final = (
     "INSERT INTO licensing_udiclaim (udi, smart_account_id, last_contact_at) VALUES (%s, %s, %s)"
     " ON CONFLICT DO NOTHING RETURNING id"
 )
-_CLAIMS: Final = CompiledModels(lambda: UdiClaim.objects.select_related("instance__contact").filter(udi=""))
+CLAIMS: Final = CompiledModels(lambda: UdiClaim.objects.select_related("instance__contact").filter(udi=""))
 _LOCKED: Final = CompiledModels(
     lambda: UdiClaim.objects.select_for_update(of=("self",)).select_related("instance__contact").filter(udi="")
 )
@@ -25,7 +25,7 @@ _LOCKED: Final = CompiledModels(
 
 def find_claim(udi: str) -> UdiClaim | None:
     """The claim on the UDI with its instance and that one's contact, if anyone has it."""
-    return _CLAIMS.first(udi)
+    return CLAIMS.first(udi)
 
 
 def take_claim(*, udi: str, smart_account_id: int, now: datetime) -> UdiClaim:

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from accounts.services.events import record_event
 from accounts.services.virtual_accounts import require_kept
 from cssm.common.actor import Actor
-from cssm.common.compiled import CompiledInsert, CompiledModels, CompiledUpdate
+from cssm.common.compiled import CompiledInsert, CompiledUpdate
 from cssm.common.statements import change, in_one, require
 from licensing.models import (
     HaGroup,
@@ -28,7 +28,7 @@ from licensing.models import (
     UdiClaim,
 )
 from licensing.services.devices.answers import Contended, wrap_answer
-from licensing.services.devices.applications import Admission, Application, is_free_of_charge
+from licensing.services.devices.applications import DIRECT, Admission, Application, is_free_of_charge
 from licensing.services.devices.claims import refuse_reserved, take_claim
 from licensing.services.devices.endings import lose_count, replace_instance
 from licensing.services.devices.ha_groups import Claim, Standing, check_group, find_standing
@@ -38,11 +38,9 @@ from licensing.services.devices.watches import watch_instance
 from licensing.states import InstanceState, KeyState
 from pki.services.issuance import IssuedPair, record_issued
 
-DIRECT: Final = "direct"
 NEWEST: Final = 2**63 - 1
 """The id of an instance that is not stored yet: larger than any other."""
 
-_DIRECT: Final = CompiledModels(lambda: Origin.objects.filter(name=""))
 _GROUPS: Final = CompiledInsert(HaGroup)
 _INSTANCES: Final = CompiledInsert(ProductInstance)
 _CONTACTS: Final = CompiledInsert(InstanceContact)
@@ -57,7 +55,8 @@ _COUNT_USE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """Everything that a registration will write; `receipt` is what was known of the key before."""
+    """Everything that a registration will write; `receipt` is what was known of the key before, and `origin` that of
+    instances that register here, unless this is the first."""
 
     application: Application
     admission: Admission
@@ -66,6 +65,7 @@ class Enrolment:
     digest: str
     answer: bytes
     receipt: RegistrationReceipt | None
+    origin: Origin | None
 
 
 def enrol(enrolment: Enrolment, *, now: datetime) -> ProductInstance:
@@ -125,7 +125,7 @@ def _make_instance(enrolment: Enrolment, now: datetime) -> ProductInstance:
     standing = _find_standing(enrolment)
     instance = ProductInstance(
         **place,
-        origin=_DIRECT.first(DIRECT) or Origin.objects.get_or_create(name=DIRECT)[0],
+        origin=enrolment.origin or Origin.objects.get_or_create(name=DIRECT)[0],
         external_id=str(enrolment.piid),
         piid=enrolment.piid,
         udi=sudi.udi,

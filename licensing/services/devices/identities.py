@@ -1,6 +1,6 @@
 """What a product is given to prove itself by, at registration and renewal: certificates for the key of its CSR."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -50,7 +50,11 @@ def owns_key(*, key_digest: str, udi: str) -> bool:
 
     Raises `Refusal` (CSR_INVALID) where it is another product's.
     """
-    owners = {row[0] for row in _OWNERS.fetch(key_digest)}
+    return judge_owners({row[0] for row in _OWNERS.fetch(key_digest)}, udi=udi)
+
+
+def judge_owners(owners: Set[str], *, udi: str) -> bool:
+    """As `owns_key`, of the UDIs that have used the key."""
     if owners - {udi}:
         raise Refusal(
             RefusalCode.CSR_INVALID,

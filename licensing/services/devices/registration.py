@@ -6,20 +6,16 @@ transaction with everything, the token's use last. See docs/cycles/registration.
 
 import uuid
 from datetime import datetime
-from typing import Final
 
-from cssm.common.compiled import CompiledModels
 from licensing.codecs.device_answer import Echo
 from licensing.codecs.device_message import Envelope, Request, unsupported_version
 from licensing.codecs.refusals import Refusal
-from licensing.models import InstanceKey, RegistrationReceipt
+from licensing.models import InstanceKey
 from licensing.services.devices.answers import Signer, compose_refusal, compose_success, unwrap_answer
-from licensing.services.devices.applications import Admission, Application, admit, read_application
+from licensing.services.devices.applications import Admission, Application, Known, admit, look_up, read_application
 from licensing.services.devices.enrolment import Enrolment, enrol
 from licensing.services.devices.identities import describe_identity, issue_identity, signer_of
 from licensing.services.devices.sessions import check_clock, digest_request
-
-_RECEIPTS: Final = CompiledModels(lambda: RegistrationReceipt.objects.filter(pk=""))
 
 
 def register_product(*, envelope: Envelope, request: Request, now: datetime) -> bytes:
@@ -30,15 +26,16 @@ def register_product(*, envelope: Envelope, request: Request, now: datetime) -> 
     """
     application = read_application(envelope=envelope, request=request)
     digest = digest_request(envelope)
-    receipt = _RECEIPTS.first(application.key_digest)
+    known = look_up(application)
+    receipt = known.receipt
     if receipt is not None and receipt.request_digest == digest:
         return unwrap_answer(bytes(receipt.response), owner=application.key_digest)
     try:
         if not request.speaks_our_version:
             raise unsupported_version(request.header.version)
         check_clock(request.header.timestamp, last=receipt.last_timestamp if receipt else None, now=now)
-        admission = admit(application=application, now=now)
-        return _register(application, admission, receipt, digest, now)
+        admission = admit(application=application, known=known, now=now)
+        return _register(application, admission, known, digest, now)
     except Refusal as refusal:
         signer = find_signer(application.key_digest)
         if signer is None:
@@ -56,7 +53,7 @@ def find_signer(key_digest: str) -> Signer | None:
 def _register(
     application: Application,
     admission: Admission,
-    receipt: RegistrationReceipt | None,
+    known: Known,
     digest: str,
     now: datetime,
 ) -> bytes:
@@ -82,7 +79,8 @@ def _register(
             piid=piid,
             digest=digest,
             answer=answer,
-            receipt=receipt,
+            receipt=known.receipt,
+            origin=known.origin,
         ),
         now=now,
     )

@@ -22,7 +22,7 @@ DEFAULT_DAYS: Final = 30
 MAX_DAYS: Final = 9999
 MAX_USES: Final = 1_000_000_000
 DESCRIPTION_LIMIT: Final = 500
-_TOKENS: Final = CompiledModels(
+TOKENS: Final = CompiledModels(
     lambda: IdToken.objects.select_related("smart_account", "virtual_account").filter(digest="")
 )
 
@@ -89,11 +89,14 @@ def revoke_token(*, actor: Actor, token: IdToken, now: datetime) -> IdToken:
 
 def find_token(value: str) -> IdToken | None:
     """The token of that value, also percent-encoded or with line breaks; found by digest, so nothing is compared."""
+    digest = digest_token(value)
+    return TOKENS.first(digest) if digest else None
+
+
+def digest_token(value: str) -> str:
+    """What a token of that value, in any spelling, is found by; empty for what cannot be one."""
     plain = normalise_token(value)
-    if plain is None:
-        return None
-    digest = vault.digest(plain.encode())
-    return _TOKENS.first(digest)
+    return "" if plain is None else vault.digest(plain.encode())
 
 
 def get_token(*, actor: Actor, value: str) -> IdToken:
