@@ -24,6 +24,9 @@ LONG_MESSAGE_THREADS: Final = 2
 OTHER_THREADS: Final = 8
 """Of each web process. Each may hold a connection to the database, that for registrations in a process of its own."""
 
+CROWD: Final = 10
+"""Registrations that wait in one process. With so many of them it takes long anyway, and nobody else shall notice."""
+
 SWITCH_SECONDS: Final = 0.001
 """For how long a thread may keep Python while another one waits for it. A message asks for it after each statement, so
 that beside a page in work Python's own 5 ms would be waited for several times over."""
@@ -40,13 +43,14 @@ sys.setswitchinterval(SWITCH_SECONDS)
 
 proxies = Proxies.trusted()
 door = Door(django_application, take=take_message, proxies=proxies, clock=read_clock)
-registrar = Deputy("cssm.registrar", instead=door)
+registrations = Lane("registrations", threads=REGISTRATION_THREADS, leave=connections.close_all)
+registrar = Deputy("cssm.registrar", instead=door, is_crowded=lambda: registrations.waiting >= CROWD)
 application = Front(
     door,
     begin=registrar.start,
     end=registrar.close,
     register=registrar,
-    registrations=Lane("registrations", threads=REGISTRATION_THREADS, leave=connections.close_all),
+    registrations=registrations,
     messages=Lane("messages", threads=MESSAGE_THREADS, leave=connections.close_all),
     long_messages=Streams(django_application, threads=LONG_MESSAGE_THREADS),
     others=Streams(django_application, threads=OTHER_THREADS),

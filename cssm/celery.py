@@ -86,3 +86,9 @@ def _keep_connections(**_: Any) -> None:
 def _step_back(**_: Any) -> None:
     """Before its threads are started."""
     step_back(NICENESS)
+
+
+def load_clients() -> None:
+    """Load what the first nudge of a process would wait for: the clients of the broker and of the results."""
+    app.connection_for_write().get_transport_cls()
+    _ = app.backend

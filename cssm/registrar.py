@@ -10,6 +10,7 @@ from typing import Final
 
 from django.core.wsgi import get_wsgi_application
 
+from cssm.celery import load_clients
 from cssm.common.clock import read_clock
 from cssm.common.middleware import Proxies
 from cssm.common.priority import step_back
@@ -29,6 +30,7 @@ def main(descriptor: int) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cssm.settings")
     # Unlike `cssm.wsgi` this loads no pages: only products that speak Call Home need any URL at all.
     application = get_wsgi_application()
+    load_clients()
     from licensing.views.exchange import take_message  # noqa: PLC0415  views can be imported once Django is set up
 
     door = Door(application, take=take_message, proxies=Proxies.trusted(), clock=read_clock)

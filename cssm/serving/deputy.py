@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any, Final
 from wsgiref.types import WSGIEnvironment
@@ -15,6 +16,7 @@ from wsgiref.types import WSGIEnvironment
 import structlog
 
 from cssm.common.metrics import DEVICE, observe_request
+from cssm.common.priority import step_aside
 from cssm.serving.gateway import Answer
 
 log = structlog.get_logger(__name__)
@@ -35,11 +37,11 @@ class Deputy:
     Its process is started again when it has ended; until it is ready, and where it fails, `instead` answers in this
     process. A message that it was at may have been done already: asked again, it gets the answer of a repetition. Each
     exchange has a number, and after one that failed the process is not asked again, so that nobody ever gets the answer
-    of someone else.
+    of someone else. `is_crowded` tells whether so many wait that those who answer others should go first.
     """
 
-    def __init__(self, program: str, *, instead: AnswerMessage) -> None:
-        self._program, self._instead = program, instead
+    def __init__(self, program: str, *, instead: AnswerMessage, is_crowded: Callable[[], bool] = lambda: False) -> None:
+        self._program, self._instead, self._is_crowded = program, instead, is_crowded
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._link: Connection | None = None
@@ -75,7 +77,7 @@ class Deputy:
                 return None
             started = time.perf_counter()
             self._number += 1
-            _send(link, [self._number, _plain(environ)], body)
+            _send(link, [self._number, self._is_crowded(), _plain(environ)], body)
             (number, status, headers), content = _receive(link)
             if number != self._number:
                 raise OSError(f"answer {number} to message {self._number}")
@@ -123,15 +125,20 @@ class Deputy:
 
 
 def stand_in(descriptor: int, answer: AnswerMessage) -> None:
-    """What the process does: answer what comes by this socket, until nobody is there any more."""
-    with Connection(descriptor) as link:
+    """What the process does: answer what comes by this socket, until nobody is there any more.
+
+    While there is a crowd, by a thread that has stepped aside; who comes alone is not kept waiting by anybody's work.
+    """
+    aside = ThreadPoolExecutor(1, thread_name_prefix="aside", initializer=step_aside)
+    with Connection(descriptor) as link, aside:
         link.send_bytes(b"ready")
         while True:
             try:
-                (number, environ), body = _receive(link)
+                (number, is_crowded, environ), body = _receive(link)
             except (EOFError, ConnectionError):
                 return
-            given = answer({**environ, "wsgi.version": (1, 0), "wsgi.errors": sys.stderr}, body)
+            environ |= {"wsgi.version": (1, 0), "wsgi.errors": sys.stderr}
+            given = aside.submit(answer, environ, body).result() if is_crowded else answer(environ, body)
             headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in given.headers]
             _send(link, [number, given.status, headers], given.body)
 

@@ -26,6 +26,7 @@ def answer(environ: Any, body: bytes) -> Answer:
         "name": environ.get("HTTP_X_NAME"),
         "version": environ["wsgi.version"],
         "counts": deputy.COUNTED_HERE in os.environ,
+        "steps_aside": sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_IDLE,
         "errors": environ["wsgi.errors"] is sys.stderr,
     }
     return Answer(201, [(b"x-told", "Zoë".encode("latin-1"))], json.dumps(seen).encode())

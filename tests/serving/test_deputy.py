@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -71,10 +72,21 @@ def test_a_process_of_its_own_answers_and_is_counted_by_who_asked(opened: Open, 
         "name": "Zo\u00eb",
         "version": [1, 0],
         "counts": False,
+        "steps_aside": False,
         "errors": True,
     }
     assert deputy.pid != os.getpid()
     assert counted() == before + 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets threads step aside")
+def test_in_a_crowd_others_go_first_and_alone_it_waits_for_nobody(opened: Open):
+    deputy = opened()
+    seen = []
+    for is_crowded in (False, True, True, False):
+        deputy._is_crowded = partial(bool, is_crowded)
+        seen.append(json.loads(deputy(environ(), b"").body)["steps_aside"])
+    assert seen == [False, True, True, False]
 
 
 def test_until_it_is_ready_messages_are_answered_here(opened: Open, asked_here: list[bytes]):
