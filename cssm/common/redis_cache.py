@@ -1,4 +1,4 @@
-"""Django's cache in Redis, by clients that are kept, with a counter that takes one round trip."""
+"""Django's cache in Redis, by clients that are kept, with a counter that takes one round trip but for its first."""
 
 from typing import Any
 
@@ -24,6 +24,8 @@ class _Clients(stock.RedisCacheClient):
     def count(self, key: str, timeout: int) -> int:
         client = self.get_client(key, write=True)
         count = int(client.incr(key))
+        # Of thousands only the first needs a second command. Were it cut off between the two, a number would stay
+        # behind that nobody asks for after its window.
         if count == 1:
             client.expire(key, timeout)
         return count

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, Final
 from wsgiref.types import WSGIEnvironment
@@ -17,7 +18,7 @@ import structlog
 
 from cssm.common.metrics import DEVICE, observe_request
 from cssm.common.priority import step_aside
-from cssm.serving.gateway import Answer
+from cssm.serving.gateway import Answer, AnswerMessage
 
 log = structlog.get_logger(__name__)
 
@@ -27,8 +28,6 @@ PATIENCE: Final = 30.0
 """Seconds for the last answer when everything ends."""
 COUNTED_HERE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Whoever asks counts what was answered; a process that counted too would count twice, or where nobody looks."""
-
-AnswerMessage = Callable[[WSGIEnvironment, bytes], Answer]
 
 
 class Deputy:
@@ -55,8 +54,8 @@ class Deputy:
         return self._process.pid if self._process is not None and self._is_ready else None
 
     def start(self) -> None:
-        """Start the process. It is not waited for."""
-        with self._lock:
+        """Start the process. It is not waited for; where it cannot be started, this process answers until it can."""
+        with self._lock, self._letting_go():
             self._reach()
 
     def __call__(self, environ: WSGIEnvironment, body: bytes) -> Answer:
@@ -71,25 +70,34 @@ class Deputy:
 
     def _ask(self, environ: WSGIEnvironment, body: bytes) -> Answer | None:
         """Its answer; None where there is no process that could, or none any more."""
-        try:
+        answer: Answer | None = None
+        started = time.perf_counter()
+        with self._letting_go():
             link = self._reach()
             if link is None:
                 return None
-            started = time.perf_counter()
             self._number += 1
             _send(link, [self._number, self._is_crowded(), _plain(environ)], body)
             (number, status, headers), content = _receive(link)
             if number != self._number:
                 raise OSError(f"answer {number} to message {self._number}")
+            named = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+            answer = Answer(status, named, content)
+        if answer is not None:
+            observe_request(DEVICE, status=answer.status, seconds=time.perf_counter() - started)
+        return answer
+
+    @contextmanager
+    def _letting_go(self) -> Iterator[None]:
+        """Let go of the process if anything goes wrong within; what is wrong with the process itself ends there."""
+        try:
+            yield
         except (OSError, EOFError, ValueError) as error:
             log.warning("deputy_failed", program=self._program, error=repr(error))
             self._let_go()
-            return None
         except BaseException:
             self._let_go()
             raise
-        observe_request(DEVICE, status=status, seconds=time.perf_counter() - started)
-        return Answer(status, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers], content)
 
     def _reach(self) -> Connection | None:
         if self._link is None and time.monotonic() - self._started_at >= AGAIN:

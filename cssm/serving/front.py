@@ -9,7 +9,18 @@ from wsgiref.types import WSGIEnvironment
 import structlog
 
 from cssm.common.middleware import DEVICE_PATHS
-from cssm.serving.gateway import CUT_OFF, FAILURE, Answer, Receive, Scope, Send, build_environ, glance, send_answer
+from cssm.serving.gateway import (
+    CUT_OFF,
+    FAILURE,
+    Answer,
+    AnswerMessage,
+    Receive,
+    Scope,
+    Send,
+    build_environ,
+    glance,
+    send_answer,
+)
 from cssm.serving.lanes import Job, Lane
 from cssm.serving.sorting import JSON_PATHS, is_registration, key_of_token, open_envelope
 from cssm.serving.streams import Streams
@@ -25,9 +36,6 @@ SPREAD: Final = 0.005
 once for thousands that come in a burst, it would hold up everybody else."""
 GONE: Final = object()
 """In place of an answer: nobody is there for it, and nothing was done."""
-
-
-AnswerMessage = Callable[[WSGIEnvironment, bytes], Answer]
 
 
 class Front:

@@ -19,6 +19,10 @@ class Answer(NamedTuple):
     body: bytes
 
 
+AnswerMessage = Callable[[WSGIEnvironment, bytes], Answer]
+"""Called in a thread, with a message's environment and the whole of its body."""
+
+
 def _refusal(status: int, code: str, message: str) -> Answer:
     content = {"status": "ERROR", "statusMessage": message, "code": code, "errors": []}
     return Answer(status, [(b"content-type", b"application/json")], json.dumps(content).encode())

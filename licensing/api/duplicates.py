@@ -15,7 +15,7 @@ from cssm.common.permissions import Permission
 from licensing.api.rows import answer_rows
 from licensing.api.shapes import ResultRow, Sudi
 from licensing.models import DuplicateFinding, ProductInstance
-from licensing.services.devices.applications import DIRECT
+from licensing.services.devices.origins import DIRECT
 from licensing.services.insight.cleaning import remove_duplicate
 from licensing.services.insight.duplicate_alerts import units_held
 from licensing.services.insight.suspicions import last_contact

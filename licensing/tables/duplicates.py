@@ -11,7 +11,7 @@ from cssm.common.actor import Actor
 from cssm.common.permissions import Permission
 from cssm.common.tables import Column, NumberColumn, Table, WhenColumn
 from licensing.models import DuplicateFinding, ProductInstance
-from licensing.services.devices.applications import DIRECT
+from licensing.services.devices.origins import DIRECT
 from licensing.states import DuplicateKind, DuplicateReason
 
 

@@ -8,8 +8,8 @@ from cssm.common.errors import Conflict, NotFound
 from cssm.common.permissions import Permission
 from cssm.common.views import ConfirmAction, Crumb
 from licensing.models import ProductInstance, Usage
-from licensing.services.devices.applications import DIRECT
 from licensing.services.devices.endings import remove_instance
+from licensing.services.devices.origins import DIRECT
 from licensing.states import InstanceState
 
 

@@ -63,3 +63,10 @@ def test_what_another_process_counts_is_known_a_second_later(start, monkeypatch)
     monkeypatch.setattr(ratelimit, "_asked", mine)
     assert LIMIT.wait("shared", now=start + timedelta(seconds=0.9)) == 0
     assert LIMIT.wait("shared", now=start + timedelta(seconds=1)) == 1
+
+
+@pytest.mark.skipif(not hasattr(cache, "count"), reason="needs Redis: set CACHE_URL=redis://…")
+def test_a_counter_in_redis_counts_from_one_and_does_not_outlive_its_window():
+    assert [cache.count("windows", 60) for _ in range(3)] == [1, 2, 3]
+    client = cache._cache.get_client()
+    assert 0 < client.ttl(cache.make_key("windows")) <= 60

@@ -154,3 +154,21 @@ def test_a_process_that_does_not_end_is_ended(opened: Open, monkeypatch: pytest.
     process.send_signal(signal.SIGSTOP)
     deputy.close()
     assert process.returncode == -9
+
+
+def test_where_no_process_can_be_started_messages_are_answered_here(
+    opened: Open, asked_here: list[bytes], monkeypatch: pytest.MonkeyPatch
+):
+    deputy = Deputy(clerk.__name__, instead=opened()._instead)
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise BlockingIOError("no more processes")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deputy_module.subprocess, "Popen", refused)
+        deputy.start()
+    assert deputy(environ(), b"one") == HERE
+    assert asked_here == [b"one"]
+    monkeypatch.setattr(deputy_module, "AGAIN", 0.0)
+    assert started(deputy)(environ(), b"two").status == 201
+    deputy.close()

@@ -16,6 +16,7 @@ from licensing.codecs.refusals import Refusal, RefusalCode
 from licensing.models import IdToken, InstanceKey, Origin, ProductInstance, RegistrationReceipt, UdiClaim
 from licensing.services.devices.claims import CLAIMS, refuse_foreign_claim, refuse_reserved
 from licensing.services.devices.identities import judge_owners, match_identifier, read_csr
+from licensing.services.devices.origins import DIRECT
 from licensing.services.devices.tokens import TOKENS, digest_token
 from licensing.states import InstanceState, TokenState
 from pki.crypto.csr import ParsedCsr
@@ -23,8 +24,6 @@ from pki.crypto.messages import verify_signature
 
 REGISTRATIONS: Final = Limit("registrations", per_second=100, burst=2000)
 LOST_ANSWER_GRACE: Final = timedelta(hours=24)
-DIRECT: Final = "direct"
-"""The origin of instances that register here, and not with an on-prem server."""
 
 _KNOWN: Final = CompiledTogether(
     CompiledModels(lambda: RegistrationReceipt.objects.filter(pk="")),

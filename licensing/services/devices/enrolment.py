@@ -28,12 +28,13 @@ from licensing.models import (
     UdiClaim,
 )
 from licensing.services.devices.answers import Contended, wrap_answer
-from licensing.services.devices.applications import DIRECT, Admission, Application, is_free_of_charge
+from licensing.services.devices.applications import Admission, Application, is_free_of_charge
 from licensing.services.devices.claims import refuse_reserved, take_claim
 from licensing.services.devices.endings import lose_count, replace_instance
 from licensing.services.devices.ha_groups import Claim, Standing, check_group, find_standing
 from licensing.services.devices.identities import bind_key
 from licensing.services.devices.notices import clear_notices_of_product
+from licensing.services.devices.origins import DIRECT
 from licensing.services.devices.watches import watch_instance
 from licensing.states import InstanceState, KeyState
 from pki.services.issuance import IssuedPair, record_issued

@@ -6,6 +6,9 @@ from typing import Final
 
 from cssm.common.actor import Actor
 
+DIRECT: Final = "direct"
+"""The origin of products that report here, and not to an on-prem server."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reporter:

@@ -9,8 +9,8 @@ from cssm.common.actor import Actor
 from cssm.common.errors import Conflict, DomainError
 from cssm.common.permissions import Permission
 from licensing.models import DuplicateFinding, License, Pool, ProductInstance, Usage
-from licensing.services.devices.applications import DIRECT
 from licensing.services.devices.endings import remove_instance
+from licensing.services.devices.origins import DIRECT
 from licensing.services.insight.duplicates import review
 from licensing.services.pools.outlooks import read_outlooks
 from licensing.services.pools.timeline import Standing

@@ -13,7 +13,7 @@ from cssm.common.actor import Actor
 from cssm.common.errors import NotFound
 from cssm.common.permissions import Permission
 from licensing.models import Hold, License, Pool, ProductInstance, PurchaseLine, Reservation, Usage
-from licensing.services.devices.applications import DIRECT
+from licensing.services.devices.origins import DIRECT
 from licensing.services.insight.cures import Cures, Ending, Shortage, find_cures, find_shortage, list_endings
 from licensing.services.insight.snapshot import one_snapshot
 from licensing.services.pools.outlooks import read_outlooks

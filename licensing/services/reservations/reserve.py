@@ -22,10 +22,10 @@ from licensing.codecs.refusals import Refusal
 from licensing.codecs.request_code import WHERE
 from licensing.models import HaGroup, Origin, ProductInstance, Reservation, UdiClaim
 from licensing.services.devices.answers import Contended
-from licensing.services.devices.applications import DIRECT
 from licensing.services.devices.claims import is_reserved, take_claim
 from licensing.services.devices.endings import lose_count, replace_instance
 from licensing.services.devices.endings import require_manage as require_manage_instance
+from licensing.services.devices.origins import DIRECT
 from licensing.services.reservations import moves
 from licensing.services.reservations.contents import Content, Wanted, check_wanted, plan_contents, summarise
 from licensing.services.reservations.holding import LockedPools, read_pools, write_holds
